@@ -1,0 +1,1 @@
+"""Policy service: a language model proposes the next reasoning steps."""

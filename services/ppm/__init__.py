@@ -1,0 +1,1 @@
+"""PPM service: a process preference model scores partial solutions."""

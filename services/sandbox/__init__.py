@@ -1,0 +1,1 @@
+"""Sandbox service: runs model-written code, one step at a time, isolated."""

@@ -1,0 +1,1 @@
+"""From searches to better models: evaluation, datasets, training, rounds."""
