@@ -47,9 +47,12 @@ def say(text: str) -> None:
 
 
 def run(command: list[str], *, quiet: bool = False) -> bool:
-    """Whether a command succeeded; its output is shown unless quiet."""
+    """Whether a command exists and succeeded; its output is shown unless quiet."""
     sink = subprocess.DEVNULL if quiet else None
-    return subprocess.run(command, stdout=sink, stderr=sink, check=False).returncode == 0
+    try:
+        return subprocess.run(command, stdout=sink, stderr=sink, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def detect_engine() -> str:
