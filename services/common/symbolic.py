@@ -1,0 +1,82 @@
+"""Symbolic equality of two answers, by math-verify.
+
+It can run for ever or eat all memory on a hostile answer: only `services.common.grader_worker`,
+which can be killed, imports this module.
+"""
+
+import re
+from typing import Any
+
+from latex2sympy2_extended import NormalizationConfig
+from math_verify import LatexExtractionConfig, verify
+from math_verify import parse as parse_latex
+
+from services.common import answers, numerals, python_math
+
+# math-verify would take any letter behind a number for a unit, and then 6m equals 6.
+_LATEX = [
+    LatexExtractionConfig(
+        normalization_config=NormalizationConfig(
+            basic_latex=True,
+            units=False,
+            malformed_operators=True,
+            nits=True,
+            boxed="all",
+            equations=False,
+        )
+    )
+]
+
+# What only Python prints, or LaTeX would read differently: powers by **, products by *, names of
+# several letters.
+_PYTHON_ONLY = re.compile(r"\*|(?<![\\A-Za-z])[A-Za-z]{2,}|\w\(|\{\w+:|&|\|")
+_PLAIN_WORDS = (
+    (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
+    (re.compile(r"(?<![\\A-Za-z])(?:oo|inf|infinity)(?![A-Za-z])"), r"\\infty "),
+)
+
+
+def equal(gold: str, answer: str) -> bool:
+    """Whether `answer` is the reference answer `gold`; not symmetric (`x=5` accepts `5`)."""
+    return _verify(_forms(gold, printed=False), _forms(answer, printed=True))
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two answers of a model are the same, whichever of them is taken as reference."""
+    forms_a, forms_b = _forms(a, printed=True), _forms(b, printed=True)
+    return _verify(forms_a, forms_b) or _verify(forms_b, forms_a)
+
+
+def _verify(gold: list[Any], answer: list[Any]) -> bool:
+    # No timeout in here: math-verify's are signals, which miss what hangs inside one C call.
+    return bool(verify(gold, answer, allow_set_relation_comp=True, timeout_seconds=None))
+
+
+def _forms(text: str, *, printed: bool) -> list[Any]:
+    """The readings of an answer: as LaTeX, and as what Python prints.
+
+    A list in brackets is an interval in LaTeX and a list in Python: a reference means the first,
+    an answer that a program printed may mean either.
+    """
+    cleaned = numerals.without_unit(answers.clean(text))
+    python_only = "\\" not in cleaned and _PYTHON_ONLY.search(cleaned) is not None
+    forms: list[Any] = []
+    if "\\" not in cleaned and (printed or python_only):
+        try:
+            forms.append(python_math.parse(cleaned))
+        except python_math.Unreadable:
+            python_only = False
+    if not python_only:
+        forms.extend(_latex_forms(cleaned))
+    return forms
+
+
+def _latex_forms(cleaned: str) -> list[Any]:
+    for pattern, replacement in _PLAIN_WORDS:
+        cleaned = pattern.sub(replacement, cleaned)
+    forms: list[Any] = parse_latex(
+        f"${cleaned}$",
+        extraction_config=_LATEX,
+        parsing_timeout=None,
+    )
+    return forms
