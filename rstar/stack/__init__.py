@@ -1,0 +1,1 @@
+"""The whole stack on one machine: Redis and the services as supervised child processes."""

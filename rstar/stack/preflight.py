@@ -1,0 +1,132 @@
+"""What can be known to fail before anything is started, said with what to do about it."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+from rstar.stack import ports
+from rstar.stack.config import Addresses, StackConfig
+from rstar.stack.readiness import redis_probe
+from services.common.manifest import Kind
+from services.common.store import ModelError, ModelStore
+
+GIB = 1024**3
+DISK_BYTES = 1 * GIB
+# Measured with the CPU engine: a served model takes its weights and this for the engine's processes
+# and its KV cache; sandbox, search, grader and Redis take the last figure together.
+ENGINE_BYTES = 3 * GIB
+REST_BYTES = 1 * GIB
+REDIS_TIMEOUT_SECONDS = 3.0
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class PreflightError(Exception):
+    """Why the stack cannot be started; one reason a line."""
+
+
+async def check(config: StackConfig, at: Addresses, *, own_redis: bool) -> None:
+    """Raise PreflightError with every reason that is found."""
+    troubles = [
+        *_installed(),
+        *_ports(at),
+        *_models(config),
+        *_disk(config.home),
+    ]
+    if not troubles:
+        troubles += _memory(config)
+    if not own_redis:
+        troubles += await _redis(at.redis_url)
+    if troubles:
+        raise PreflightError("\n".join(troubles))
+
+
+def _installed() -> list[str]:
+    if importlib.util.find_spec("vllm") is None:
+        return ["vLLM is not installed: run `make setup`, or pip install 'rstar[stack,cpu]'"]
+    return []
+
+
+def _ports(at: Addresses) -> list[str]:
+    taken = []
+    for what, host, port in at.listening():
+        try:
+            if ports.is_taken(host, port):
+                taken.append((what, port))
+        except OSError as error:
+            return [f"cannot listen on {host}: {error.strerror}"]
+    option = {"the REST API": "--port"}
+    return [
+        f"port {port}, for {what}, is taken: stop what listens there, or choose another with "
+        f"{option.get(what, '--grpc-port')} (0 takes a free one)"
+        for what, port in taken
+    ]
+
+
+def _served(config: StackConfig) -> list[tuple[Kind, str]]:
+    served: list[tuple[Kind, str]] = [("policy", config.model)]
+    return [*served, ("ppm", config.ppm)] if config.ppm else served
+
+
+def _models(config: StackConfig) -> list[str]:
+    store = ModelStore(config.store_folder)
+    troubles = []
+    for kind, version in _served(config):
+        try:
+            store.open(kind, version, verify=False)
+        except ModelError as error:
+            cure = f": run `rstar models pull {version}`" if kind == "policy" else ""
+            troubles.append(f"{error}{cure}")
+    return troubles
+
+
+def _disk(home: Path) -> list[str]:
+    place = home
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free >= DISK_BYTES:
+        return []
+    trouble = (
+        f"{free / GIB:.1f} GiB of disk are free under {place}, {DISK_BYTES / GIB:.0f} are needed: "
+        "make room, or choose another folder with --home"
+    )
+    return [trouble]
+
+
+def _memory(config: StackConfig) -> list[str]:
+    store = ModelStore(config.store_folder)
+    needed = REST_BYTES
+    for kind, version in _served(config):
+        files = store.manifest(kind, version).files.values()
+        needed += ENGINE_BYTES + sum(entry.size for entry in files)
+    available = available_memory()
+    if available >= needed:
+        return []
+    trouble = (
+        f"{available / GIB:.1f} GiB of memory are available, about {needed / GIB:.1f} are needed "
+        f"for {config.model}: end other programs, or choose a smaller --model"
+    )
+    return [trouble]
+
+
+def available_memory() -> int:
+    """Memory that new processes can have, in bytes: the lesser of machine and container."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    fields = {
+        name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)
+    }
+    available = fields["MemAvailable"] * 1024
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return available
+    return available if limit == "max" else min(available, int(limit) - used)
+
+
+async def _redis(url: str) -> list[str]:
+    try:
+        seen = await redis_probe(url)(REDIS_TIMEOUT_SECONDS)
+    except ValueError as error:
+        return [f"--redis-url: {error}"]
+    return [] if seen.ready else [f"--redis-url: no Redis answers there ({seen.detail})"]

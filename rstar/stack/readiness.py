@@ -1,0 +1,91 @@
+"""Asks a service whether it is ready, in the way that each kind of service answers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc
+import httpx
+import redis.asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from redis.exceptions import RedisError
+
+from services.common import rpc
+
+HTTP_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """One answer.
+
+    Attributes:
+        ready: whether the service can do its work.
+        answered: whether it answered at all; one that lives but hangs does not.
+        detail: what keeps it from being ready, or what a ready one has to say; may be empty.
+    """
+
+    ready: bool
+    answered: bool = True
+    detail: str = ""
+
+
+Probe = Callable[[float], Awaitable[Readiness]]
+"""Asks once, within so many seconds; never raises for what the service does."""
+
+
+def grpc_probe(target: str, *, serving_needed: bool = True) -> Probe:
+    """Ask `grpc.health.v1` for the process as a whole.
+
+    Where serving is not needed, a server that answers is ready: a PPM without a model, say.
+    """
+
+    async def probe(timeout: float) -> Readiness:
+        async with rpc.channel(target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            try:
+                reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)
+            except grpc.aio.AioRpcError as error:
+                return Readiness(False, False, f"{error.code().name}: {error.details()}")
+        serving = reply.status == health_pb2.HealthCheckResponse.SERVING
+        return Readiness(serving or not serving_needed, True, "" if serving else "not serving")
+
+    return probe
+
+
+def http_probe(url: str) -> Probe:
+    """Ask `GET url`: 200 where ready, and what it waits for under `dependencies` in its JSON."""
+
+    async def probe(timeout: float) -> Readiness:
+        try:
+            async with httpx.AsyncClient(
+                trust_env=False,
+                verify=False,  # noqa: S501 - plain HTTP; saves loading the certificates each time
+                timeout=timeout,
+            ) as client:
+                reply = await client.get(url)
+            body = reply.json()
+        except (httpx.HTTPError, ValueError) as error:
+            return Readiness(False, False, f"{type(error).__name__}: {error}")
+        parts = body.get("dependencies", {}) if isinstance(body, dict) else {}
+        waiting = [f"{n}: {part.get('detail')}" for n, part in parts.items() if not part["ready"]]
+        return Readiness(reply.status_code == HTTP_OK, True, "; ".join(waiting))
+
+    return probe
+
+
+def redis_probe(url: str) -> Probe:
+    """Send PING to a Redis; one that is still loading its file is not ready."""
+
+    async def probe(timeout: float) -> Readiness:
+        client = redis.asyncio.from_url(
+            url, socket_connect_timeout=timeout, socket_timeout=timeout, retry=None
+        )
+        try:
+            await client.ping()
+        except (RedisError, OSError) as error:
+            return Readiness(False, False, f"{type(error).__name__}: {error}")
+        finally:
+            await client.aclose()
+        return Readiness(True)
+
+    return probe

@@ -1,0 +1,105 @@
+"""The units of the stack: Redis and the four services, each with its environment."""
+
+import os
+import sys
+
+from rstar.stack.config import LOOPBACK, Addresses, StackConfig
+from rstar.stack.readiness import grpc_probe, http_probe, redis_probe
+from rstar.stack.redis_server import RedisFolder
+from rstar.stack.unit import Unit
+
+REDIS_SECONDS = 60.0
+SMALL_SERVICE_SECONDS = 120.0
+
+
+def environment(config: StackConfig, name: str, **fields: object) -> dict[str, str]:
+    """A service's environment: this process' own, with the settings RSTAR_<NAME>_<FIELD>."""
+    settings = {"log_level": config.log_level, "log_format": config.log_format, **fields}
+    return {
+        **os.environ,
+        "RSTAR_HOME": str(config.home),
+        "PYTHONUNBUFFERED": "1",
+        **{f"RSTAR_{name}_{key}".upper(): str(value) for key, value in settings.items()},
+    }
+
+
+def service_command(name: str) -> tuple[str, ...]:
+    """The command that runs one service in the foreground."""
+    return (sys.executable, "-m", f"services.{name}")
+
+
+def redis_unit(folder: RedisFolder) -> Unit:
+    """A Redis of the stack's own."""
+    return Unit(
+        "redis",
+        folder.command(),
+        dict(os.environ),
+        redis_probe(folder.url),
+        folder.url,
+        start_seconds=REDIS_SECONDS,
+    )
+
+
+def grpc_unit(
+    config: StackConfig,
+    name: str,
+    port: int,
+    *,
+    start_seconds: float,
+    serving_needed: bool = True,
+    **fields: object,
+) -> Unit:
+    """A service that speaks gRPC alone."""
+    target = f"{LOOPBACK}:{port}"
+    return Unit(
+        name,
+        service_command(name),
+        environment(config, name, host=LOOPBACK, port=port, **fields),
+        grpc_probe(target, serving_needed=serving_needed),
+        target,
+        start_seconds=start_seconds,
+    )
+
+
+def search_unit(config: StackConfig, at: Addresses, *, own_redis: bool) -> Unit:
+    """The search, which is ready when all that it needs is."""
+    return Unit(
+        "search",
+        service_command("search"),
+        environment(
+            config,
+            "search",
+            host=at.host,
+            port=at.rest,
+            grpc_port=at.search,
+            redis_url=at.redis_url,
+            policy_target=f"{LOOPBACK}:{at.policy}",
+            ppm_target=f"{LOOPBACK}:{at.ppm}",
+            sandbox_target=f"{LOOPBACK}:{at.sandbox}",
+        ),
+        http_probe(f"{at.url}/ready"),
+        at.url,
+        after=("redis",) if own_redis else (),
+        needs=("policy", "ppm", "sandbox"),
+        start_seconds=config.start_seconds + SMALL_SERVICE_SECONDS,
+    )
+
+
+def stack_units(config: StackConfig, at: Addresses, folder: RedisFolder | None) -> list[Unit]:
+    """Everything that runs; without a Redis where one's own is used."""
+    small, large = SMALL_SERVICE_SECONDS, config.start_seconds
+    ppm_seconds = large if config.ppm else small
+    return [
+        *([redis_unit(folder)] if folder else []),
+        grpc_unit(config, "sandbox", at.sandbox, start_seconds=small),
+        grpc_unit(config, "policy", at.policy, start_seconds=large, model=config.model),
+        grpc_unit(
+            config,
+            "ppm",
+            at.ppm,
+            start_seconds=ppm_seconds,
+            serving_needed=bool(config.ppm),
+            model=config.ppm,
+        ),
+        search_unit(config, at, own_redis=folder is not None),
+    ]
