@@ -1,0 +1,82 @@
+"""`python -m services.search`: REST and gRPC front ends over one manager of searches."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+
+import uvicorn
+
+from services.common import logs, rpc
+from services.common.pb.search.v1 import search_pb2_grpc
+from services.search.api import create_app
+from services.search.manager import Manager
+from services.search.rpc_server import SERVICE, SearchServicer
+from services.search.settings import SearchSettings
+
+log = logs.get(__name__)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; rpc.AddressInUse where the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise rpc.AddressInUse(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process's own handler, which also stops the gRPC server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # uvicorn's signature
+        """Capture none."""
+        yield
+
+
+async def serve(settings: SearchSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    manager = Manager(settings)
+    listener = listen(settings.host, settings.port)
+    grpc_server = rpc.Server((SERVICE,), max_concurrent_rpcs=2 * settings.max_searches)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(manager), grpc_server.grpc)
+    grpc_port = await grpc_server.start(settings.host, settings.grpc_port)
+    await manager.start()
+    rest = _Server(
+        uvicorn.Config(
+            create_app(manager, max_body_bytes=settings.max_body_bytes),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=round(settings.drain_seconds),
+        )
+    )
+    serving = asyncio.create_task(rest.serve(sockets=[listener]))
+    for name in ("", SERVICE):
+        await grpc_server.set_serving(True, name)
+    log.info("serving", rest=listener.getsockname()[1], grpc=grpc_port)
+    stopped = asyncio.create_task(rpc.wait_for_stop_signal())
+    await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+    log.info("stopping", drain_seconds=settings.drain_seconds)
+    rest.should_exit = True
+    await asyncio.gather(serving, grpc_server.stop(settings.drain_seconds))
+    await manager.close()
+
+
+def main() -> None:
+    """Run the service."""
+    settings = SearchSettings()
+    logs.configure("search", settings.log_level, settings.log_format)
+    try:
+        asyncio.run(serve(settings))
+    except rpc.AddressInUse as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The answers that a search has seen, grouped into classes of equal ones."""
+
+import asyncio
+from typing import Protocol
+
+from services.common import answers
+
+
+class Equality(Protocol):
+    """Decides whether two answers mean the same."""
+
+    async def equal(self, a: str, b: str) -> bool:
+        """Whether they do; symmetric."""
+
+
+class AnswerBook:
+    """Gives each answer the key of its class: the first answer of that class, as it was written.
+
+    Most answers are settled by their normal form. Comparing is done one answer at a time, so that
+    two new forms of one answer that arrive together do not found two classes; past `max_classes`,
+    only the normal form is compared.
+    """
+
+    def __init__(self, equality: Equality, *, max_classes: int = 64) -> None:
+        self._equality = equality
+        self._max_classes = max_classes
+        self._keys: dict[str, str] = {}
+        self._representatives: list[str] = []
+        self._lock = asyncio.Lock()
+
+    async def key(self, answer: str) -> str:
+        """The key of the answer's class."""
+        normal = answers.normalize(answer)
+        if normal in self._keys:
+            return self._keys[normal]
+        async with self._lock:
+            if normal not in self._keys:
+                self._keys[normal] = await self._class_of(answer)
+            return self._keys[normal]
+
+    async def _class_of(self, answer: str) -> str:
+        for representative in self._representatives[: self._max_classes]:
+            if await self._equality.equal(representative, answer):
+                return representative
+        self._representatives.append(answer)
+        return answer

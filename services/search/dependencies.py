@@ -1,0 +1,138 @@
+"""What the search service depends on, and whether it is there."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.common import logs
+
+log = logs.get(__name__)
+
+
+class DependencyError(Exception):
+    """A dependency is down or too slow."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name}: {detail}")
+        self.name = name
+        self.detail = detail
+
+
+@dataclass
+class Dependency:
+    """One dependency and its last health check.
+
+    Attributes:
+        check: returns where it is ready, raises DependencyError where it is not.
+        required: whether searches need it.
+        detail: what the last check said; empty where it was ready.
+        failing_since: monotonic time of the first of the failed checks up to the last; None where
+            the last one succeeded.
+    """
+
+    check: Callable[[], Awaitable[None]]
+    required: bool = True
+    detail: str = "not checked yet"
+    failing_since: float | None = field(default_factory=time.monotonic)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last check found it ready."""
+        return self.failing_since is None
+
+
+def grpc_health(
+    name: str, channel: grpc.aio.Channel, service: str = ""
+) -> Callable[[], Awaitable[None]]:
+    """A check by the gRPC health protocol."""
+    stub = health_pb2_grpc.HealthStub(channel)
+
+    async def check() -> None:
+        try:
+            reply = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+        except grpc.aio.AioRpcError as error:
+            raise DependencyError(name, error.details() or error.code().name) from error
+        if reply.status != health_pb2.HealthCheckResponse.SERVING:
+            raise DependencyError(name, "not ready yet")
+
+    return check
+
+
+class Monitor:
+    """Checks every dependency about once a second, and on demand.
+
+    A search that waits on a dependency asks `stalled`: one slow check is no fault on a busy
+    machine, a whole series of them is.
+    """
+
+    def __init__(
+        self,
+        dependencies: Mapping[str, Dependency],
+        *,
+        timeout_seconds: float,
+        stall_seconds: float,
+        interval_seconds: float = 1.0,
+    ) -> None:
+        self.dependencies = dependencies
+        self._timeout = timeout_seconds
+        self._stall = stall_seconds
+        self._interval = interval_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to check in the background."""
+        self._task = asyncio.create_task(self._watch(), name="dependency-monitor")
+
+    async def stop(self) -> None:
+        """End the background checks."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _watch(self) -> None:
+        while True:
+            await self.check()
+            await asyncio.sleep(self._interval)
+
+    async def check(self) -> None:
+        """Check all dependencies side by side, each within its timeout."""
+        await asyncio.gather(*(self._check(name) for name in self.dependencies))
+
+    async def _check(self, name: str) -> None:
+        dependency = self.dependencies[name]
+        was_ready = dependency.ready
+        try:
+            async with asyncio.timeout(self._timeout):
+                await dependency.check()
+        except (DependencyError, TimeoutError) as error:
+            slow = f"no answer within {self._timeout:g} s"
+            dependency.detail = error.detail if isinstance(error, DependencyError) else slow
+            dependency.failing_since = dependency.failing_since or time.monotonic()
+            if was_ready:
+                log.warning("dependency down", dependency=name, detail=dependency.detail)
+            return
+        dependency.detail = ""
+        dependency.failing_since = None
+        if not was_ready:
+            log.info("dependency ready", dependency=name)
+
+    async def require(self) -> None:
+        """Check now; DependencyError for the first required dependency that is not ready."""
+        await self.check()
+        for name, dependency in self.dependencies.items():
+            if dependency.required and not dependency.ready:
+                raise DependencyError(name, dependency.detail)
+
+    def stalled(self) -> DependencyError | None:
+        """The required dependency that has failed its checks for longer than allowed, if any."""
+        for name, dependency in self.dependencies.items():
+            since = dependency.failing_since
+            if dependency.required and since and time.monotonic() - since > self._stall:
+                return DependencyError(name, dependency.detail)
+        return None

@@ -1,0 +1,197 @@
+"""Drives one search: keeps trials in flight, feeds the tree, writes the log, minds the budget."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.common import logs
+from services.search.answer import AnswerRule, is_settled, rank_answers
+from services.search.budget import Ledger, StopReason
+from services.search.dependencies import DependencyError
+from services.search.event_log import EventLog
+from services.search.events import Event, Started, TrialTold
+from services.search.expander import Expander, Prefix, Yield
+from services.search.policy_client import Sampling
+from services.search.schemas import Models, Progress, Solution, SolveRequest, Usage
+from services.search.solution import describe
+from services.search.tree import Expansion, Guidance, Tree, TreeConfig, Trial
+
+log = logs.get(__name__)
+
+# How often a search that waits for its trials looks whether a dependency has stalled.
+_LOOK_SECONDS = 1.0
+# Candidates of one trial get consecutive seeds; trials are this far apart.
+_SEEDS_PER_TRIAL = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a search was asked for, settled at its start.
+
+    Attributes:
+        search_id: its id.
+        request: the request, defaults filled in.
+        seed: seed of all sampling.
+        ppm: version of the PPM that guides it; None in an unguided search.
+        candidate_tokens: most new tokens of one candidate.
+    """
+
+    search_id: str
+    request: SolveRequest
+    seed: int
+    ppm: str | None
+    candidate_tokens: int
+
+    def tree_config(self) -> TreeConfig:
+        """The shape of its tree."""
+        options = self.request.search
+        return TreeConfig(
+            candidates=options.candidates,
+            depth=options.depth,
+            exploration=options.exploration,
+            expansion=Expansion(options.expansion),
+            guidance=Guidance.CONSISTENCY if self.ppm is None else Guidance.PPM,
+        )
+
+
+class Driver:
+    """One search, from its first trial to its solution."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        expander: Expander,
+        event_log: EventLog,
+        stalled: Callable[[], DependencyError | None],
+    ) -> None:
+        self._plan = plan
+        self._expander = expander
+        self._log = event_log
+        self._stalled = stalled
+        self._rule = AnswerRule(plan.request.search.answer)
+        self._begun = time.monotonic()
+        budget = plan.request.budget
+        self._ledger = Ledger(budget.rollouts, budget.tokens, self._begun + budget.seconds)
+        self._tasks: dict[asyncio.Task[Yield], Trial] = {}
+        self._usage = Usage()
+        self._policies: set[str] = set()
+        self.tree = Tree(plan.tree_config())
+
+    async def run(self) -> Solution:
+        """Search until a budget is spent or nothing can change.
+
+        Every trial is in the log before the search goes on. DependencyError where a dependency is
+        down or has stalled; RejectedError where the problem does not fit the policy. Cancelling
+        the call cancels all that the search holds.
+        """
+        started = Started(self._plan.request, self.tree.config, self._plan.seed, self._plan.ppm)
+        await self._log.append(self._plan.search_id, [started])
+        try:
+            reason = await self._loop()
+        finally:
+            await self._abandon()
+        return self.solution(reason)
+
+    def progress(self) -> Progress:
+        """How far the search is."""
+        ranked = rank_answers(self.tree, self._rule)
+        return Progress(
+            search_id=self._plan.search_id,
+            answer=ranked[0].answer if ranked else None,
+            confidence=ranked[0].weight if ranked else 0.0,
+            usage=self._current_usage(),
+        )
+
+    async def _loop(self) -> StopReason:
+        while True:
+            now = time.monotonic()
+            if (reason := self._ledger.stop_reason(self.tree, now)) is not None:
+                return reason
+            left = self._ledger.rollouts - self.tree.rollouts
+            if is_settled(self.tree, rank_answers(self.tree, self._rule), self._rule, left):
+                return StopReason.CONFIDENT
+            self._ask_more(now)
+            if not self._tasks:
+                # Nothing is affordable and nothing is under way: the last token is promised.
+                return StopReason.TOKENS
+            done, _ = await asyncio.wait(
+                self._tasks,
+                timeout=min(_LOOK_SECONDS, self._ledger.deadline - now),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not done and (error := self._stalled()) is not None:
+                raise error
+            await self._tell(done)
+
+    def _ask_more(self, now: float) -> None:
+        """Fill the places for trials in flight, as far as the budget goes."""
+        while len(self._tasks) < self._plan.request.search.parallel:
+            affordable = self._ledger.affordable(self.tree)
+            trial = self.tree.ask(affordable) if affordable else None
+            if trial is None:
+                return
+            self._ledger.in_flight += trial.count
+            task = asyncio.create_task(self._expand(trial, self._ledger.deadline - now))
+            self._tasks[task] = trial
+
+    async def _expand(self, trial: Trial, seconds: float) -> Yield:
+        node = self.tree.nodes[trial.node_id]
+        prefix = Prefix(
+            node.id,
+            tuple((above.id, above.step) for above in node.path() if above.step is not None),
+            lambda identity: known.step if (known := self.tree.nodes.get(identity)) else None,
+        )
+        options = self._plan.request.search
+        sampling = Sampling(
+            temperature=options.temperature,
+            max_tokens=self._plan.candidate_tokens,
+            seed=self._plan.seed + trial.id * _SEEDS_PER_TRIAL,
+            max_steps=1 if self.tree.config.expansion is Expansion.STEP else 0,
+        )
+        return await self._expander.expand(prefix, trial.count, sampling, seconds=seconds)
+
+    async def _tell(self, done: set[asyncio.Task[Yield]]) -> None:
+        events: list[Event] = []
+        for task in done:
+            trial = self._tasks.pop(task)
+            self._ledger.in_flight -= trial.count
+            harvest = task.result()
+            self._account(harvest)
+            expanded = self.tree.tell(trial.id, harvest.candidates)
+            if expanded is not None:
+                policies = tuple(sorted(harvest.policy))
+                events.append(TrialTold(expanded, harvest.usage(), policies))
+        if events:
+            await self._log.append(self._plan.search_id, events)
+
+    def _account(self, harvest: Yield) -> None:
+        self._ledger.spent_tokens += harvest.policy_tokens
+        self._ledger.candidates += len(harvest.candidates)
+        self._usage.policy_tokens += harvest.policy_tokens
+        self._usage.ppm_calls += harvest.ppm_calls
+        self._usage.sandbox_runs += harvest.sandbox_runs
+        self._policies |= harvest.policy
+
+    async def _abandon(self) -> None:
+        for task, trial in self._tasks.items():
+            task.cancel()
+            self.tree.forget(trial.id)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    def _current_usage(self) -> Usage:
+        return self._usage.model_copy(
+            update={
+                "rollouts": self.tree.rollouts,
+                "nodes": len(self.tree.nodes) - 1,
+                "seconds": round(time.monotonic() - self._begun, 3),
+            }
+        )
+
+    def solution(self, reason: StopReason) -> Solution:
+        """The result as the tree stands."""
+        models = Models(policy=",".join(sorted(self._policies)), ppm=self._plan.ppm)
+        return describe(
+            self.tree, self._rule, self._plan.search_id, reason, self._current_usage(), models
+        )

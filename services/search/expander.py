@@ -1,0 +1,272 @@
+"""One trial: draw candidates at a node, run their steps, score them, find their answers.
+
+Everything here is I/O towards policy, sandbox, PPM and grader; the tree is not touched.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.common import answers
+from services.common.pb.policy.v1 import policy_pb2
+from services.common.pb.sandbox.v1 import sandbox_pb2
+from services.common.steps import Step
+from services.search.answer_book import AnswerBook
+from services.search.calls import RejectedError
+from services.search.events import TrialUsage
+from services.search.node import Outcome, StepResult, child_id
+from services.search.policy_client import PolicyClient, Sampling
+from services.search.ppm_client import PpmClient
+from services.search.sandbox_client import SandboxSession
+from services.search.tree import Candidate
+
+# The search's own clock ends a trial; the deadline on the wire is for callers that have died.
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The partial solution at the node of a trial.
+
+    Attributes:
+        node_id: the node.
+        path: ids and steps from the root's child down to the node; empty at the root.
+        known: the result of a child of the node that is in the tree already, by its id.
+    """
+
+    node_id: str
+    path: tuple[tuple[str, StepResult], ...]
+    known: Callable[[str], StepResult | None]
+
+
+@dataclass(slots=True)
+class Yield:
+    """What a trial brought: candidates in the order of their index, and what they cost."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    policy_tokens: int = 0
+    ppm_calls: int = 0
+    sandbox_runs: int = 0
+    policy: set[str] = field(default_factory=set)
+
+    def usage(self) -> TrialUsage:
+        """What was spent."""
+        return TrialUsage(self.policy_tokens, self.ppm_calls, self.sandbox_runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a search works with; `ppm` is None in an unguided search."""
+
+    policy: PolicyClient
+    sandbox: SandboxSession
+    ppm: PpmClient | None
+    book: AnswerBook
+
+
+class Expander:
+    """Expands nodes of one search."""
+
+    def __init__(self, search_id: str, problem: str, tools: Tools) -> None:
+        self._search_id = search_id
+        self._problem = problem
+        self._tools = tools
+
+    async def expand(
+        self, prefix: Prefix, count: int, sampling: Sampling, *, seconds: float
+    ) -> Yield:
+        """Draw `count` candidates and see what becomes of them.
+
+        After `seconds` what is complete is returned and the rest is dropped. A prompt that no
+        longer fits the model yields no candidates, except at the root, where the problem itself is
+        at fault: RejectedError. DependencyError where policy, sandbox or PPM is down.
+        """
+        trial = _Trial(self._search_id, self._problem, self._tools, prefix, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await trial.draw(count, sampling)
+        except TimeoutError:
+            pass  # what is complete is harvested
+        except RejectedError:
+            if not prefix.path:
+                raise
+        finally:
+            await trial.abandon()
+        return trial.harvest()
+
+
+class _Trial:
+    """The state of one expansion."""
+
+    def __init__(
+        self, search_id: str, problem: str, tools: Tools, prefix: Prefix, seconds: float
+    ) -> None:
+        self._search_id = search_id
+        self._problem = problem
+        self._tools = tools
+        self._prefix = prefix
+        self._timeout = seconds + _GRACE_SECONDS
+        self._tasks: dict[int, asyncio.Task[Candidate]] = {}
+        self._runs: dict[str, asyncio.Task[sandbox_pb2.RunResponse]] = {}
+        self._yield = Yield()
+
+    async def draw(self, count: int, sampling: Sampling) -> None:
+        """Follow each candidate from the moment that it is finished."""
+        steps = [_as_step(result) for _, result in self._prefix.path]
+        async for proposal in self._tools.policy.propose(
+            self._search_id, self._problem, steps, count, sampling, timeout_seconds=self._timeout
+        ):
+            self._yield.policy_tokens += proposal.tokens
+            self._yield.policy.add(proposal.model_version)
+            self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal))
+        # The first failure ends the trial; the rest is then abandoned.
+        await asyncio.gather(*self._tasks.values())
+
+    async def abandon(self) -> None:
+        """Cancel what is under way and wait until it is gone."""
+        pending = [*self._tasks.values(), *self._runs.values()]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+    def harvest(self) -> Yield:
+        """What is complete."""
+        self._yield.candidates = [
+            task.result()
+            for _, task in sorted(self._tasks.items(), key=lambda item: item[0])
+            if task.done() and not task.cancelled() and task.exception() is None
+        ]
+        return self._yield
+
+    async def _follow(self, proposal: policy_pb2.ProposeResponse) -> Candidate:
+        """Run a candidate's steps one after another, up to the first that fails."""
+        path = list(self._prefix.path)
+        start = len(path)
+        for number, step in enumerate(proposal.steps, start=1):
+            parent_id = path[-1][0] if path else self._prefix.node_id
+            is_last = number == len(proposal.steps)
+            ends_code = is_last and proposal.finish_reason == policy_pb2.FINISH_REASON_CODE
+            identity = child_id(parent_id, step.text, ends_code)
+            result = self._prefix.known(identity)
+            if result is None:
+                draft = StepResult(
+                    text=step.text,
+                    outcome=Outcome.OPEN,
+                    ends_code=ends_code,
+                    tokens=step.tokens,
+                    mean_logprob=step.mean_logprob,
+                )
+                is_cut = is_last and proposal.finish_reason == policy_pb2.FINISH_REASON_LENGTH
+                result = (
+                    dataclasses.replace(draft, outcome=Outcome.LIMIT, error="cut at token limit")
+                    if is_cut
+                    else await self._run(draft, identity, path)
+                )
+            path.append((identity, result))
+            if result.outcome is not Outcome.OPEN:
+                break
+            if ends_code:
+                path.append(await self._conclude(proposal, path))
+                break
+        results = await self._scored(path, start)
+        return Candidate(tuple(results))
+
+    async def _run(
+        self, draft: StepResult, identity: str, path: Sequence[tuple[str, StepResult]]
+    ) -> StepResult:
+        """Run one step in the sandbox; siblings with the same text share the run."""
+        if identity not in self._runs:
+            ancestors = [sandbox_pb2.CodeStep(node_id=i, code=r.text) for i, r in path]
+            step = sandbox_pb2.CodeStep(node_id=identity, code=draft.text)
+            self._yield.sandbox_runs += 1
+            self._runs[identity] = asyncio.create_task(
+                self._tools.sandbox.run(ancestors, step, timeout_seconds=self._timeout)
+            )
+        try:
+            run = await asyncio.shield(self._runs[identity])
+        except RejectedError as error:
+            return dataclasses.replace(draft, outcome=Outcome.FAILED, error=f"rejected: {error}")
+        if run.status != sandbox_pb2.STATUS_OK:
+            return dataclasses.replace(
+                draft, outcome=Outcome.FAILED, output=run.output, error=_error(run)
+            )
+        return dataclasses.replace(draft, output=run.output)
+
+    async def _conclude(
+        self, proposal: policy_pb2.ProposeResponse, path: list[tuple[str, StepResult]]
+    ) -> tuple[str, StepResult]:
+        """The end of a solution whose code has ended: its last step, or an answer step after it."""
+        identity, last = path[-1]
+        if proposal.answer_source == policy_pb2.ANSWER_SOURCE_TEXT:
+            return await self._written_answer(path)
+        path.pop()
+        return identity, await self._terminal(last, answers.from_output(last.output))
+
+    async def _written_answer(
+        self, path: Sequence[tuple[str, StepResult]]
+    ) -> tuple[str, StepResult]:
+        """Let the model write its answer under the output of its code."""
+        steps = [_as_step(result) for _, result in path]
+        # Greedy: what is left to decide is the wording.
+        sampling = Sampling(temperature=0.0, max_tokens=256, seed=0, max_steps=1)
+        text, tokens, logprob = "", 0, 0.0
+        async for proposal in self._tools.policy.propose(
+            self._search_id, self._problem, steps, 1, sampling, timeout_seconds=self._timeout
+        ):
+            self._yield.policy_tokens += proposal.tokens
+            tokens = proposal.tokens
+            if proposal.steps:
+                text, logprob = proposal.steps[0].text, proposal.steps[0].mean_logprob
+        draft = StepResult(text, Outcome.OPEN, tokens=tokens, mean_logprob=logprob)
+        identity = child_id(path[-1][0], text, False)
+        return identity, await self._terminal(draft, answers.from_text(text))
+
+    async def _terminal(self, step: StepResult, answer: str | None) -> StepResult:
+        if answer is None:
+            return dataclasses.replace(
+                step, outcome=Outcome.FAILED, error="the solution ends without an answer"
+            )
+        key = await self._tools.book.key(answer)
+        return dataclasses.replace(step, outcome=Outcome.TERMINAL, answer=key)
+
+    async def _scored(self, path: Sequence[tuple[str, StepResult]], start: int) -> list[StepResult]:
+        """The candidate's own steps, each that ran with its PPM score."""
+        results = [result for _, result in path]
+        fresh = [
+            index
+            for index in range(start, len(results))
+            if results[index].outcome in (Outcome.OPEN, Outcome.TERMINAL)
+            and results[index].ppm_score is None
+        ]
+        if self._tools.ppm is not None and fresh:
+            steps = [_as_step(result) for result in results]
+            try:
+                scores = await self._tools.ppm.score(
+                    self._search_id,
+                    self._problem,
+                    [steps[: index + 1] for index in fresh],
+                    timeout_seconds=self._timeout,
+                )
+            except RejectedError as error:
+                cut = dataclasses.replace(
+                    results[fresh[0]], outcome=Outcome.LIMIT, answer=None, error=str(error)
+                )
+                return [*results[start : fresh[0]], cut]
+            self._yield.ppm_calls += len(fresh)
+            for index, score in zip(fresh, scores, strict=True):
+                results[index] = dataclasses.replace(results[index], ppm_score=score)
+        return results[start:]
+
+
+def _as_step(result: StepResult) -> Step:
+    return Step(result.text, result.ends_code, result.output)
+
+
+def _error(run: sandbox_pb2.RunResponse) -> str:
+    """Why a run failed, in one line."""
+    status = sandbox_pb2.Status.Name(run.status).removeprefix("STATUS_").lower()
+    if not run.HasField("error"):
+        return status
+    line = f" (line {run.error.line})" if run.error.line else ""
+    return f"{run.error.type or status}: {run.error.message}{line}"
