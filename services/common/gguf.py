@@ -1,0 +1,188 @@
+"""Turn a GGUF file into a plain Hugging Face folder: safetensors in bf16, config, tokenizer.
+
+`python -m services.common.gguf SOURCE TARGET` converts in a process of its own, which gives all
+its memory back. Written out for the two families in the catalog, llama and qwen2, because a
+general reader guesses what a GGUF leaves unsaid: how digits are split, which ids are padding.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from services.common import bpe
+
+# Tensor names of GGUF, and of transformers, inside block N and outside.
+_BLOCK: Final = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_WHOLE: Final = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_ARCHITECTURES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+# Two quantisations of one matrix differ by a few per cent; two matrices by more than 100.
+_SAME_MATRIX: Final = 0.15
+
+
+class UnsupportedModel(ValueError):  # noqa: N818
+    """A GGUF that this converter does not know how to read faithfully."""
+
+
+def convert(source: Path, target: Path) -> None:
+    """Write the model in `source` to the folder `target`, made if need be.
+
+    Raises:
+        UnsupportedModel: another family, or a tensor or tokenizer that is not known.
+    """
+    from gguf import GGUFReader
+
+    reader = GGUFReader(source)
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    target.mkdir(parents=True, exist_ok=True)
+    tied = _write_weights(reader.tensors, fields, target)
+    _write_json(target / "config.json", _config(fields, tied=tied))
+    _write_json(target / "generation_config.json", _generation(fields))
+    bpe.write(fields, target)
+
+
+def _config(fields: dict[str, Any], *, tied: bool) -> dict[str, Any]:
+    family = str(fields["general.architecture"])
+    value = {k.removeprefix(f"{family}."): v for k, v in fields.items() if k.startswith(family)}
+    config = {
+        "architectures": [_ARCHITECTURES[family]],
+        "model_type": family,
+        "vocab_size": len(fields["tokenizer.ggml.tokens"]),
+        "hidden_size": int(value["embedding_length"]),
+        "intermediate_size": int(value["feed_forward_length"]),
+        "num_hidden_layers": int(value["block_count"]),
+        "num_attention_heads": int(value["attention.head_count"]),
+        "num_key_value_heads": int(value["attention.head_count_kv"]),
+        "max_position_embeddings": int(value["context_length"]),
+        # float32 in the file: seven digits give back the number that was meant.
+        "rms_norm_eps": float(f"{value['attention.layer_norm_rms_epsilon']:.6g}"),
+        "rope_theta": float(value["rope.freq_base"]),
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": tied,
+        "torch_dtype": "bfloat16",
+        # Whose layout this is; without it transformers 5 suspects a faulty Mistral tokenizer.
+        "transformers_version": "4.57.0",
+        "use_cache": True,
+        **_token_ids(fields),
+    }
+    if family == "qwen2":
+        config["use_sliding_window"] = False
+    return config
+
+
+def _generation(fields: dict[str, Any]) -> dict[str, Any]:
+    """Stop at the end of a turn and at the end of a text; no sampling defaults of our own."""
+    ids = _token_ids(fields)
+    tokens = fields["tokenizer.ggml.tokens"]
+    ends = [ids["eos_token_id"]]
+    if "<|endoftext|>" in tokens and tokens.index("<|endoftext|>") not in ends:
+        ends.append(tokens.index("<|endoftext|>"))
+    return {**ids, "eos_token_id": ends}
+
+
+def _token_ids(fields: dict[str, Any]) -> dict[str, int]:
+    names = {"bos": "bos_token_id", "eos": "eos_token_id", "padding": "pad_token_id"}
+    return {to: int(fields[f"tokenizer.ggml.{name}_token_id"]) for name, to in names.items()}
+
+
+def _write_weights(tensors: list[Any], fields: dict[str, Any], target: Path) -> bool:
+    """Dequantise all tensors into one file; returns whether input and output embedding are one."""
+    import torch
+    from gguf import dequantize
+    from safetensors.torch import save_file
+
+    family = str(fields["general.architecture"])
+    if family not in _ARCHITECTURES:
+        known = ", ".join(_ARCHITECTURES)
+        raise UnsupportedModel(f"architecture {family!r}: must be one of {known}")
+    state: dict[str, Any] = {}
+    for tensor in tensors:
+        name = _name(tensor.name)
+        values = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
+        if family == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
+            heads = "head_count_kv" if "k_proj" in name else "head_count"
+            values = _unpermute(values, int(fields[f"llama.attention.{heads}"]))
+        state[name] = values.to(torch.bfloat16).contiguous()
+    tied = _tie(state)
+    save_file(state, target / "model.safetensors", metadata={"format": "pt"})
+    return tied
+
+
+def _name(name: str) -> str:
+    """The transformers name of a GGUF tensor."""
+    if name in _WHOLE:
+        return _WHOLE[name]
+    match name.split("."):
+        case ["blk", number, part, ("weight" | "bias") as end] if part in _BLOCK:
+            return f"model.layers.{number}.{_BLOCK[part]}.{end}"
+    raise UnsupportedModel(f"tensor {name!r} is not known")
+
+
+def _unpermute(values: Any, heads: int) -> Any:
+    """Rows of a rotary projection from interleaved pairs (GGUF) to two halves (transformers).
+
+    Args:
+        values: (heads * size, width).
+        heads: how many heads the rows belong to.
+    """
+    rows, width = values.shape
+    return values.reshape(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
+
+
+def _tie(state: dict[str, Any]) -> bool:
+    """Keep one matrix where the file holds the same one twice, and say whether there is one.
+
+    A tied model's GGUF may hold its embedding twice at two precisions; the output's, which
+    quantisers treat better, is kept for both.
+    """
+    output = state.get("lm_head.weight")
+    if output is None:
+        return True
+    embedding = state["model.embed_tokens.weight"]
+    if output.shape != embedding.shape:
+        return False
+    difference, norm = 0.0, 0.0
+    for ours, theirs in zip(output.split(8192), embedding.split(8192), strict=True):
+        difference += float((ours.float() - theirs.float()).square().sum())
+        norm += float(ours.float().square().sum())
+    if difference > _SAME_MATRIX**2 * norm:
+        return False
+    state["model.embed_tokens.weight"] = state.pop("lm_head.weight")
+    return True
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Convert the file and into the folder that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    arguments = parser.parse_args()
+    try:
+        convert(arguments.source, arguments.target)
+    except UnsupportedModel as error:
+        sys.exit(f"{arguments.source.name}: {error}")
+
+
+if __name__ == "__main__":
+    main()
