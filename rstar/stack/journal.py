@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -17,8 +18,18 @@ class Journal:
         names: list[str],
         stream: TextIO | None = None,
         form: Literal["console", "json"] = "console",
+        announce: Callable[[str], None] | None = None,
     ) -> None:
+        """Make a journal.
+
+        Args:
+            names: of the processes, in the order of their colours.
+            stream: where to; standard output by default.
+            form: text for people or JSON for machines.
+            announce: called with the supervisor's own lines too.
+        """
         self._stream = stream or sys.stdout
+        self._announce = announce
         self._json = form == "json"
         self._width = max(len(name) for name in [OWN_NAME, *names])
         coloured = self._stream.isatty()
@@ -37,6 +48,8 @@ class Journal:
 
     def say(self, text: str, *, about: str = "") -> None:
         """One line of the supervisor's own."""
+        if self._announce:
+            self._announce(f"{about:<{self._width}} {text}" if about else text)
         if self._json:
             self._write(_as_json(OWN_NAME, f"{about}: {text}" if about else text))
             return

@@ -8,6 +8,7 @@ from rstar.stack.readiness import grpc_probe, http_probe, redis_probe
 from rstar.stack.redis_server import RedisFolder
 from rstar.stack.unit import Unit
 
+UNIT_NAMES = ["redis", "sandbox", "policy", "ppm", "search"]
 REDIS_SECONDS = 60.0
 SMALL_SERVICE_SECONDS = 120.0
 

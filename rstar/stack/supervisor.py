@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import NoReturn
 
 from rstar.stack.journal import Journal
 from rstar.stack.process import Process, describe_exit
@@ -87,17 +88,25 @@ class Supervisor:
         process = self._kept[name].process
         return None if process is None else process.pid
 
-    async def wait(self) -> None:
+    async def wait(self) -> NoReturn:
         """Wait for ever; raises where keeping a unit has failed, a fault of this program."""
         tasks = [kept.task for kept in self._kept.values() if kept.task is not None]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        raise RuntimeError("the supervisor was stopped while it was waited for")
 
     async def stop(self) -> None:
-        """Stop all units, none before those that need it; what does not stop in time is killed."""
-        for group in self._groups:
-            await asyncio.gather(*(self._stop_one(self._kept[unit.name]) for unit in group))
+        """Stop all units, none before those that need it; what does not stop in time is killed.
+
+        Cancelled while it does so, it kills all at once.
+        """
+        try:
+            for group in self._groups:
+                await asyncio.gather(*(self._stop_one(self._kept[unit.name]) for unit in group))
+        except asyncio.CancelledError:
+            await self.kill()
+            raise
 
     async def kill(self) -> None:
         """Kill all units at once."""

@@ -1,0 +1,193 @@
+"""`rstar solve`: problems to a running stack, or to one that is started for them and stopped."""
+
+import contextlib
+import functools
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from rstar.client import ApiError, Client, ClientError, Solution, Unreachable
+from rstar.problems import GivenProblem
+from rstar.progress import ProgressLine
+from rstar.show import printable, show_solution
+from rstar.stack.config import StackConfig
+from rstar.stack.journal import Journal
+from rstar.stack.preflight import PreflightError
+from rstar.stack.services import UNIT_NAMES
+from rstar.stack.stack import Stack
+from rstar.stack.supervisor import StartError
+
+if TYPE_CHECKING:
+    from services.common.grader import Grader
+
+TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+UNAVAILABLE = 503
+
+
+class Exit(IntEnum):
+    """Exit codes of `rstar solve`."""
+
+    OK = 0
+    """Every problem was searched, whether the answer is right or not."""
+    FAILED = 1
+    """The stack could not be started, or a search failed."""
+    REFUSED = 2
+    """Bad options, a bad file, or a problem that the service refuses."""
+    UNREACHABLE = 3
+    """Nothing answers at the URL."""
+    BUSY = 4
+    """The service cannot take it now (429, 503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SolveRun:
+    """What one `rstar solve` is asked for.
+
+    Attributes:
+        problems: what to solve.
+        url: the search service; ignored where a stack is started.
+        budget, search: fields of POST /solve; only those that were given.
+        as_json: print one JSON object a problem instead of text.
+        stack: how to start a stack for it; None uses the one at url.
+    """
+
+    problems: Sequence[GivenProblem]
+    url: str
+    budget: Mapping[str, object] = field(default_factory=dict)
+    search: Mapping[str, object] = field(default_factory=dict)
+    as_json: bool = False
+    stack: StackConfig | None = None
+
+
+class Judge:
+    """Says whether answers are right, with the grader that evaluation uses; counts them."""
+
+    def __init__(self, grader: "Grader | None") -> None:
+        self._grader = grader
+        self.right = 0
+        self.known = 0
+
+    async def judge(self, problem: GivenProblem, answer: str | None) -> bool | None:
+        """Whether an answer is right; None where that is not known."""
+        if problem.answer is None or self._grader is None:
+            return None
+        right = answer is not None and await self._grader.correct(problem.answer, answer)
+        self.known += 1
+        self.right += right
+        return right
+
+
+async def solve(asked: SolveRun) -> int:
+    """Solve all problems, print them, and return the exit code."""
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    try:
+        async with contextlib.AsyncExitStack() as exits:
+            url = await exits.enter_async_context(_service(asked, err))
+            client = await exits.enter_async_context(Client(url))
+            judge = Judge(await _grader(asked, exits))
+            return await _solve_all(asked, client, judge, out, err)
+    except (PreflightError, StartError) as error:
+        _complain(err, f"the stack was not started: {error}")
+        return Exit.FAILED
+
+
+@contextlib.asynccontextmanager
+async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
+    """The URL of the service to use, for as long as it is used."""
+    if asked.stack is None:
+        yield asked.url
+        return
+    log = asked.stack.home / "logs" / "solve.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    _note(err, f"starting the stack with {asked.stack.model}; its log is {log}")
+    with log.open("w", encoding="utf-8") as file:
+        journal = Journal(UNIT_NAMES, file, announce=functools.partial(_note, err))
+        async with Stack(asked.stack, journal) as stack:
+            _note(err, f"the stack is ready after {time.monotonic() - begun:.1f} s")
+            yield stack.url
+            _note(err, "stopping the stack")
+    _note(err, "the stack is stopped")
+
+
+async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader | None":
+    if all(problem.answer is None for problem in asked.problems):
+        return None
+    from services.common.grader import Grader  # math-verify, which a mere client may lack
+
+    return await exits.enter_async_context(Grader())
+
+
+async def _solve_all(
+    asked: SolveRun, client: Client, judge: Judge, out: Console, err: Console
+) -> int:
+    code = Exit.OK
+    for number, problem in enumerate(asked.problems, 1):
+        if not asked.as_json:
+            _title(out, number, len(asked.problems), problem)
+        try:
+            solution = await _solve_one(asked, client, problem, err)
+        except ClientError as error:
+            _complain(err, f"problem {problem.id}: {error}" if problem.id else str(error))
+            code = max(code, exit_code(error))
+            if exit_code(error) is Exit.REFUSED:
+                continue
+            return code
+        _present(asked, out, problem, solution, await judge.judge(problem, solution.answer))
+    if judge.known and not asked.as_json:
+        out.print(f"\n{judge.right} of {judge.known} answers are right.")
+    return code
+
+
+async def _solve_one(
+    asked: SolveRun, client: Client, problem: GivenProblem, err: Console
+) -> Solution:
+    with ProgressLine(err) as line:
+        async for event in client.stream(problem.question, asked.budget, asked.search):
+            if isinstance(event, Solution):
+                return event
+            line.update(event)
+    raise Unreachable(f"{client.url} ended the search without a solution")
+
+
+def exit_code(error: ClientError) -> Exit:
+    """The exit code of a failed request."""
+    if isinstance(error, Unreachable):
+        return Exit.UNREACHABLE
+    if not isinstance(error, ApiError):
+        return Exit.FAILED
+    status = error.problem.status
+    if status in (TOO_MANY_REQUESTS, UNAVAILABLE):
+        return Exit.BUSY
+    return Exit.FAILED if status >= SERVER_ERROR else Exit.REFUSED
+
+
+def _title(out: Console, number: int, count: int, problem: GivenProblem) -> None:
+    place = f"[{number}/{count}] " if count > 1 else ""
+    out.print(Text(f"\n{place}{printable(problem.question).strip()}", "bold blue"), soft_wrap=True)
+
+
+def _present(
+    asked: SolveRun, out: Console, problem: GivenProblem, solution: Solution, right: bool | None
+) -> None:
+    if asked.as_json:
+        given = {"id": problem.id, "expected": problem.answer, "correct": right}
+        print(json.dumps(given | solution.model_dump()), flush=True)
+        return
+    verdict = "" if right is None else "right" if right else f"wrong, expected {problem.answer}"
+    show_solution(out, solution, verdict)
+
+
+def _note(err: Console, text: str) -> None:
+    err.print(text, markup=False, style="dim", soft_wrap=True)
+
+
+def _complain(err: Console, text: str) -> None:
+    err.print(Text(f"rstar: {printable(text)}", "red"), soft_wrap=True)
