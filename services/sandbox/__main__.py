@@ -1,0 +1,61 @@
+"""Start the sandbox service: `python -m services.sandbox [--require full]`."""
+
+import argparse
+import asyncio
+import sys
+
+from services.common import logs, rpc
+from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
+from services.sandbox import linux
+from services.sandbox.service import NAME, SandboxService
+from services.sandbox.settings import SandboxSettings
+from services.sandbox.warden import Warden
+
+log = logs.get("services.sandbox")
+
+
+async def serve(settings: SandboxSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    warden = Warden(settings)
+    try:
+        await warden.start()
+        # Each call that runs or waits, and room for the others.
+        calls = settings.workers + settings.max_queue + settings.max_sessions + 64
+        server = rpc.Server((NAME,), max_concurrent_rpcs=calls)
+        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
+            SandboxService(warden, settings), server.grpc
+        )
+        port = await server.start(settings.host, settings.port)
+        for name in ("", NAME):
+            await server.set_serving(True, name)
+        log.info(
+            "serving",
+            address=f"{settings.host}:{port}",
+            mode=warden.info.mode,
+            isolation=" ".join(warden.info.isolation),
+        )
+        log.info("stopping", signal=await rpc.wait_for_stop_signal())
+        await server.stop(settings.drain_seconds)
+    finally:
+        await warden.stop()
+
+
+def main() -> int:
+    """Run the service; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m services.sandbox", description=__doc__)
+    parser.add_argument(
+        "--require", choices=("any", "full"), help="full: refuse to start with less isolation"
+    )
+    chosen = {name: value for name, value in vars(parser.parse_args()).items() if value}
+    settings = SandboxSettings(**chosen)
+    logs.configure("sandbox", settings.log_level, settings.log_format)
+    try:
+        asyncio.run(serve(settings))
+    except (linux.Unsupported, rpc.AddressInUse) as error:
+        log.critical("cannot start", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

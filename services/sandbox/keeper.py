@@ -1,0 +1,75 @@
+"""Keeps a zygote alive: starts it, and replaces it when it has died."""
+
+import asyncio
+from typing import Final
+
+from services.common import logs
+from services.sandbox import linux
+from services.sandbox.confine import Bounds
+from services.sandbox.control import Ready
+from services.sandbox.nursery import Nursery, ZygoteLost
+
+log = logs.get(__name__)
+
+# Pauses before the first, second, ... attempt to replace a zygote; the last one repeats.
+_PAUSES_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
+# A zygote is up within a few seconds of its predecessor's death, or something is wrong.
+_PATIENCE_SECONDS: Final = 20.0
+
+
+class Keeper:
+    """Owns the zygote.
+
+    Args:
+        bounds: hard limits of every process.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._nursery = Nursery(bounds)
+        self._up = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> Ready:
+        """Bring up the first zygote. linux.Unsupported where it does not come up."""
+        linux.machine()
+        # What a zygote's death orphans comes to us, to be collected.
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        ready = await self._nursery.start()
+        self._up.set()
+        self._watch = asyncio.create_task(self._replace_dead())
+        return ready
+
+    async def nursery(self) -> Nursery:
+        """A living zygote. ZygoteLost where none comes up in time."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._up.wait()
+        except TimeoutError as error:
+            raise ZygoteLost("the zygote is down and does not come up") from error
+        return self._nursery
+
+    async def _replace_dead(self) -> None:
+        failures = 0
+        while True:
+            await self._nursery.died()
+            self._up.clear()
+            await self._nursery.stop()
+            await asyncio.sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
+            self._nursery = Nursery(self._bounds)
+            try:
+                await self._nursery.start()
+            except linux.Unsupported as error:
+                failures += 1
+                log.warning("zygote cannot be replaced", error=str(error), failures=failures)
+                continue
+            failures = 0
+            self._up.set()
+            log.info("zygote replaced")
+
+    async def stop(self) -> None:
+        """End the zygote and every process."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
+        await self._nursery.stop()

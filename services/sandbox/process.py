@@ -1,0 +1,117 @@
+"""A process made by the zygote, as the warden sees it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from services.sandbox import wire
+from services.sandbox.channel import Channel, Closed
+
+# From the closing of a dying process's descriptors to its end.
+_GRACE_SECONDS: Final = 1.0
+
+Reap = Callable[["Process"], Awaitable[int]]
+
+
+class Ended(Exception):  # noqa: N818
+    """The process ended, or can no longer be talked to; the message says which."""
+
+
+class Overdue(Exception):  # noqa: N818
+    """The process did not answer by its deadline."""
+
+
+def _set(event: "asyncio.Future[None]") -> None:
+    if not event.done():
+        event.set_result(None)
+
+
+def describe_exit(exit_code: int) -> str:
+    """The end of a process in words."""
+    if exit_code >= 0:
+        return f"the step ended its own process with exit status {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    cause = " (not by the sandbox: is the machine out of memory?)" if name == "SIGKILL" else ""
+    return f"the step's process was killed by {name}{cause}"
+
+
+class Process:
+    """One interpreter. Its owner calls `kill`, after which it is collected by itself.
+
+    Args:
+        pid: a child of the zygote, not yet reaped.
+        channel: our end of its socket pair.
+        reap: collects it when it has ended; returns its wait status.
+    """
+
+    def __init__(self, pid: int, channel: Channel, reap: Reap) -> None:
+        self.pid = pid
+        self._channel = channel
+        self._pidfd = os.pidfd_open(pid)
+        self._collected = asyncio.ensure_future(self._collect(reap))
+        # A zygote that died cannot reap; the awaiting caller, if any, is told.
+        self._collected.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _collect(self, reap: Reap) -> int:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(self._pidfd, _set, ended)
+        try:
+            await ended
+        finally:
+            loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        return os.waitstatus_to_exitcode(await reap(self))
+
+    async def run(self, run: wire.Run, seconds: float) -> wire.Result:
+        """Run a step. Ended, Overdue or wire.Malformed where there is no result.
+
+        The process must be killed after any of them, and may run again after a result.
+        """
+        packet = await self._exchange(wire.encode_run(run), seconds)
+        return wire.decode_result(packet, run.output_bytes)
+
+    async def _exchange(self, packet: bytes, seconds: float) -> bytes:
+        answer = asyncio.ensure_future(self._ask(packet))
+        either: tuple[asyncio.Future[Any], ...] = (answer, self._collected)
+        try:
+            done, _ = await asyncio.wait(
+                either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            answer.cancel()
+        if not done:
+            raise Overdue
+        if answer in done:
+            with contextlib.suppress(Closed):
+                return answer.result()
+        raise Ended(await self._ending())
+
+    async def _ending(self) -> str:
+        """Why nothing more comes from the process, which has ended or closed its channel."""
+        await asyncio.wait({self._collected}, timeout=_GRACE_SECONDS)
+        if self._collected.done():
+            return describe_exit(self._collected.result())
+        return "the step closed the channel through which it answers"
+
+    async def _ask(self, packet: bytes) -> bytes:
+        self._channel.send(packet)
+        return await self._channel.receive(wire.MAX_PACKET_BYTES)
+
+    def kill(self) -> None:
+        """Kill it now; harmless where it has ended."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        self._channel.close()
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended and is collected."""
+        return await asyncio.shield(self._collected)

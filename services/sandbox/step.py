@@ -1,0 +1,56 @@
+"""A step, its limits, and running it in a process that is there for it."""
+
+import hashlib
+import resource
+from dataclasses import dataclass
+
+from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+from services.sandbox import outcome, wire
+from services.sandbox.process import Ended, Overdue, Process
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one step, all set.
+
+    Attributes:
+        wall_seconds: wall-clock time.
+        memory_bytes: address space beyond the preloaded interpreter's.
+        output_bytes: captured output.
+    """
+
+    wall_seconds: float
+    memory_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The code of one node of a session."""
+
+    session: str
+    node_id: str
+    code: str
+
+    @property
+    def seed(self) -> int:
+        """Of the step's random numbers: the same whenever and wherever it is run again."""
+        name = f"{self.session}/{self.node_id}".encode()
+        return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())
+
+
+async def run_step(process: Process, step: Step, limits: Limits) -> pb.RunResponse:
+    """Run one step in a process; anything but STATUS_OK leaves the process of no use."""
+    run = wire.Run(step.code, step.seed, limits.output_bytes)
+    try:
+        return outcome.from_result(await process.run(run, limits.wall_seconds))
+    except Overdue:
+        return outcome.timeout(limits.wall_seconds)
+    except (Ended, wire.Malformed) as error:
+        return outcome.killed(str(error))
+
+
+def limit_memory(process: Process, bytes_in_all: int) -> None:
+    """Set a process's address space; it cannot raise the limit itself."""
+    _, ceiling = resource.prlimit(process.pid, resource.RLIMIT_AS)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (min(bytes_in_all, ceiling), ceiling))

@@ -1,0 +1,112 @@
+"""The zygote: imports what steps use, forks a process for each that is asked for, runs no step.
+
+Single-threaded. Started by the warden as `python -m services.sandbox.zygote FD LIMITS`, where FD
+is its control socket and LIMITS are confine.Bounds as JSON. It and all its children end when the
+warden is gone.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Final
+
+from services.sandbox import confine, control, node, preload
+from services.sandbox.confine import Bounds
+from services.sandbox.control import Request
+
+# numpy's oldest interface, the one that steps call, takes seeds of this size.
+_SEED_BITS: Final = 32
+
+
+def _seeders() -> tuple[node.Seeder, ...]:
+    """What seeds the generators that a step may draw from, apart from `random`'s own."""
+    import numpy as np
+    import sympy.core.random
+
+    def seed_numpy(seed: int) -> None:
+        np.random.seed(seed % 2**_SEED_BITS)
+
+    return (seed_numpy, sympy.core.random.seed)
+
+
+class Zygote:
+    """Serves the warden's requests.
+
+    Args:
+        descriptor: of the control socket.
+        bounds: put on every child.
+    """
+
+    def __init__(self, descriptor: int, bounds: Bounds) -> None:
+        self._control = socket.socket(fileno=descriptor)
+        self._bounds = bounds
+        self._children: set[int] = set()
+        self._seeders = _seeders()
+
+    def serve(self) -> None:
+        """Answer requests until the warden is gone, then kill every child."""
+        while True:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, control.MAX_PACKET_BYTES, 1)
+            if not packet:
+                break
+            request, pid = control.decode_request(packet)
+            try:
+                answer = self._spawn(descriptors[0]) if request == Request.SPAWN else _reap(pid)
+            except OSError as error:
+                answer = -(error.errno or 1)
+            if request == Request.REAP:
+                self._children.discard(pid)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._control.send(control.encode_answer(answer))
+        for child in self._children:
+            # Each child leads the process group of all that it forks.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+
+    def _spawn(self, channel: int) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                node.die_with_parent()
+                node.adopt(channel)
+                confine.step(self._bounds)
+                node.serve(self._seeders)
+            finally:
+                os._exit(1)
+        # Both sides, so that the group exists whichever runs first.
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        self._children.add(pid)
+        return pid
+
+
+def _reap(pid: int) -> int:
+    _, status = os.waitpid(pid, 0)
+    return status
+
+
+def main(descriptor: int, bounds: Bounds) -> None:
+    """Load, confine, report readiness, serve."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A terminal's Ctrl-C reaches the whole group; the warden decides when to stop.
+        signal.signal(number, signal.SIG_IGN)
+    packages = preload.load()
+    preload.warm_up()
+    # Read by the libraries as they loaded; steps need not see it.
+    os.environ.clear()
+    zygote = Zygote(descriptor, bounds)
+    isolation, baseline = confine.process(bounds)
+    gc.collect()
+    gc.freeze()
+    ready = control.Ready(packages, isolation, baseline)
+    os.write(descriptor, control.encode_ready(ready))
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Bounds(**json.loads(sys.argv[2])))
