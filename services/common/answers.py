@@ -15,7 +15,8 @@ _HASHES = re.compile(r"####\s*(.+)")
 _ANSWER_IS = re.compile(
     r"\banswer\b(?:\s+to\s+[^:=]{1,200}?)?\s*(?:is\b|:|=)\s*:?\s*(?P<answer>\S.*)", re.IGNORECASE
 )
-_NUMPY_SCALAR = re.compile(r"np\.\w+\((?P<inner>[^()]*)\)")
+_NUMPY_SCALAR = re.compile(r"np\.\w+\(([^()]*)\)")
+_BOLD = re.compile(r"(?<![\w)])\*\*([^*]+)\*\*(?!\w)")
 _NUMBER = r"[-+]?\$?\s?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:\s?/\s?\d+)?%?"
 _ANY_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER}(?!\w)")
 _COUNTED = re.compile(rf"(?P<number>{_NUMBER})\s*(?P<rest>[A-Za-z]{{2}}.*)")
@@ -127,8 +128,8 @@ _TYPESETTING = tuple(
     for pattern, replacement in (
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", ""),
         (r"\\(?:displaystyle|limits|quad|qquad)(?![A-Za-z])", " "),
-        (r"\\!", ""),
-        (r"\\[,;: ]|~", " "),
+        (r"(?<!\\)\\!", ""),
+        (r"(?<!\\)\\[,;: ]|~", " "),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\?\$", ""),
@@ -179,11 +180,11 @@ def _bare(line: str) -> str | None:
     """A line without label, sentence, unit, currency and quotes; None where nothing is left."""
     if len(line) > 10 * MAX_ANSWER_CHARS:
         return None
-    text = _NUMPY_SCALAR.sub(lambda match: match["inner"], line).strip().strip("*").strip()
+    text = _BOLD.sub(r"\1", _NUMPY_SCALAR.sub(r"\1", line)).strip()
     text = _after_label(text)
     text = _after_equals(text)
     text = _without_sentence(_without_stop(text))
-    text = _without_unit(text).strip().strip("*").strip()
+    text = _without_unit(text).strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`":
         text = text[1:-1].strip()
     if match := _MONEY.fullmatch(text):
@@ -202,7 +203,7 @@ def _after_label(text: str) -> str:
         elif character == ":" and depth == 0 and text[index + 1 : index + 2] in ("", " ", "\t"):
             label = text[cut:index]
             cut = index + 1 if re.search(r"[A-Za-z]", label) else cut
-    return text[cut:].strip().strip("*").strip()
+    return text[cut:].strip()
 
 
 def _after_equals(text: str) -> str:

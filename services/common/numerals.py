@@ -29,8 +29,8 @@ _NUMERAL = re.compile(
       | (?P<decimal>\d+\.?\d*|\.\d+)                                    # 3.5
         (?:\s*(?:[eE]|(?:\\times|\\cdot|\*|x)\s*10\s*(?:\^|\*\*))\s*\{?\(?(?P<exponent>[-+]?\d+)\)?\}?)?
     )
-    \s*(?P<percent>%|percent\b)?
-    (?P<unit>\s*[A-Za-z][A-Za-z ./]*(?:\s*(?:\^|\*\*)\s*\{?[23]\}?)?)?""",
+    (?:\s*(?P<percent>%|percent\b))?
+    (?P<unit>\s*[A-Za-z][A-Za-z ./]*(?:\^\{?[23]\}?)?)?""",
     re.VERBOSE,
 )
 
@@ -59,6 +59,7 @@ _UNITS = {
         "week weeks",
         "month months",
         "year years",
+        "degree degrees",
         "cent cents",
         "dollar dollars usd",
     )
@@ -135,7 +136,8 @@ def equal(a: Numeral, b: Numeral) -> bool:
     is 0.5 and 50, which differ. Known units must agree where both are given. A written base must
     agree where both are given.
     """
-    if a.unit in _UNITS and b.unit in _UNITS and a.unit != b.unit:
+    known = all(numeral.unit.partition("^")[0] in _UNITS for numeral in (a, b))
+    if known and a.unit != b.unit:
         return False
     if a.base is not None and b.base is not None and a.base != b.base:
         return False
@@ -183,13 +185,14 @@ def _value(match: re.Match[str]) -> Fraction | None:
 
 def _unit(written: str) -> tuple[int, str | None]:
     """The power of a thousand and the unit that words name; no unit (None) for an expression."""
-    words = written.strip().rstrip(".").lower()
+    words, caret, power = written.strip().rstrip(".").lower().partition("^")
+    power = caret + power.strip("{}")
     first, _, rest = words.partition(" ")
     if first in _THOUSANDS:
         return _THOUSANDS[first], _UNITS.get(rest.strip(), rest.strip())
     if not words:
         return 1, ""
     if words in _UNITS and (written[0].isspace() or _ATTACHED_UNIT.match(written)):
-        return 1, _UNITS[words]
+        return 1, _UNITS[words] + power
     unknown = _UNKNOWN_UNIT.match(written) and first not in _NOT_UNITS
-    return 1, words if unknown else None
+    return 1, words + power if unknown else None

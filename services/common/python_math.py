@@ -6,6 +6,7 @@ still take for ever (`9**9**9**9`), so this belongs into a process that can be k
 """
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,6 +63,12 @@ _COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 
+_VARIABLE = re.compile(
+    r"(?:[A-Za-z]|alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|psi|rho|sigma|tau|omega)"
+    r"(?:_?\d+|_[A-Za-z])?"
+)
+
+
 class Unreadable(ValueError):  # noqa: N818 - says what the text is
     """The text is not an expression that this module reads."""
 
@@ -108,7 +115,7 @@ def _term(node: ast.Constant | ast.Name | ast.UnaryOp | ast.BinOp) -> Any:
         case ast.Constant(value=float(value)):
             return sympy.Float(repr(value))
         case ast.Name(id=name):
-            return _CONSTANTS[name] if name in _CONSTANTS else sympy.Symbol(name, real=True)
+            return _CONSTANTS[name] if name in _CONSTANTS else _symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_build(operand)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -116,6 +123,13 @@ def _term(node: ast.Constant | ast.Name | ast.UnaryOp | ast.BinOp) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _BINARY[type(op)](_build(left), _build(right))
     raise Unreadable(f"{type(node).__name__} is not read")
+
+
+def _symbol(name: str) -> Any:
+    """A variable, named as math-verify names it; a longer word is no variable's name."""
+    if not _VARIABLE.fullmatch(name):
+        raise Unreadable("a word")
+    return sympy.Symbol(name.lower(), real=True)
 
 
 def _call(name: str, args: list[ast.expr]) -> Any:

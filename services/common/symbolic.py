@@ -7,6 +7,7 @@ which can be killed, imports this module.
 import re
 from typing import Any
 
+import sympy
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, verify
 from math_verify import parse as parse_latex
@@ -30,9 +31,20 @@ _LATEX = [
 # What only Python prints, or LaTeX would read differently: powers by **, products by *, names of
 # several letters.
 _PYTHON_ONLY = re.compile(r"\*|(?<![\\A-Za-z])[A-Za-z]{2,}|\w\(|\{\w+:|&|\|")
-_PLAIN_WORDS = (
-    (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi "),
-    (re.compile(r"(?<![\\A-Za-z])(?:oo|inf|infinity)(?![A-Za-z])"), r"\\infty "),
+# What math-verify does not read as it is meant. Some releases of benchmarks have lost the spaces
+# behind commands (`\leqx`) and around words (`2or3`).
+_REWRITES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
+        (r"(?<![\\A-Za-z])(?:oo|inf|infinity)(?![A-Za-z])", r"\\infty "),
+        (
+            r"\\([lg]eqslant|[lg]eq(?!slant)|cdot(?!s(?![A-Za-z]))|lfloor|lceil|angle)(?=[A-Za-z])",
+            r"\\\1 ",
+        ),
+        (r"(?<=[\d})])\s*(?:and|or)\s*(?=[-+\d\\({])", ", "),
+        (r"^\\?\{\s*[A-Za-z]\s*(?:\||\\mid(?![A-Za-z])|:)([^,]+?)\\?\}$", r"\1"),
+    )
 )
 
 
@@ -68,11 +80,19 @@ def _forms(text: str, *, printed: bool) -> list[Any]:
             python_only = False
     if not python_only:
         forms.extend(_latex_forms(cleaned))
-    return forms
+    return [_with_imaginary_unit(form) for form in forms]
+
+
+def _with_imaginary_unit(form: Any) -> Any:
+    """math-verify reads `i` as a variable; in an answer it is the imaginary unit."""
+    if not isinstance(form, sympy.Basic | sympy.MatrixBase):
+        return form
+    units = {symbol: sympy.I for symbol in form.free_symbols if symbol.name == "i"}
+    return form.xreplace(units) if units else form
 
 
 def _latex_forms(cleaned: str) -> list[Any]:
-    for pattern, replacement in _PLAIN_WORDS:
+    for pattern, replacement in _REWRITES:
         cleaned = pattern.sub(replacement, cleaned)
     forms: list[Any] = parse_latex(
         f"${cleaned}$",
