@@ -8,7 +8,7 @@ import grpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.steps import Step
-from services.search.calls import Caller
+from services.search.calls import Caller, explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class PolicyClient:
 
         async def first(left: float) -> tuple[_Stream, pb.ProposeResponse | None]:
             stream = self._stub.Propose(request, timeout=left)
-            return stream, await anext(aiter(stream), None)
+            return stream, await _read(stream)
 
         stream, response = await self._caller.call(first, timeout_seconds=timeout_seconds)
         try:
             while response is not None:
                 yield response
-                response = await _next_of(stream)
+                response = await _read_if_alive(stream)
         finally:
             stream.cancel()
 
@@ -80,11 +80,16 @@ class PolicyClient:
 _Stream = grpc.aio.UnaryStreamCall[pb.ProposeRequest, pb.ProposeResponse]
 
 
-async def _next_of(stream: _Stream) -> pb.ProposeResponse | None:
+async def _read(stream: _Stream) -> pb.ProposeResponse | None:
+    """The next response; None at the end."""
+    reply = await stream.read()
+    return reply if isinstance(reply, pb.ProposeResponse) else None
+
+
+async def _read_if_alive(stream: _Stream) -> pb.ProposeResponse | None:
     try:
-        reply = await stream.read()
+        return await _read(stream)
     except grpc.aio.AioRpcError as error:
         if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             return None
-        raise
-    return reply if isinstance(reply, pb.ProposeResponse) else None
+        raise explain("policy", error) from error

@@ -1,0 +1,80 @@
+"""SearchService over gRPC: the same searches, limits and faults as over REST."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from services.common import rpc
+from services.common.pb.search.v1 import search_pb2 as pb
+from services.common.pb.search.v1 import search_pb2_grpc
+from services.search.rpc_server import SERVICE, SearchServicer
+from tests.integration.search.conftest import Rig, rig, until
+from tests.support.scripted import serving
+
+
+@contextlib.asynccontextmanager
+async def stub(one: Rig) -> AsyncIterator[search_pb2_grpc.SearchServiceAsyncStub]:
+    """A client of the rig's searches."""
+    add = search_pb2_grpc.add_SearchServiceServicer_to_server
+    async with (
+        serving(add, SearchServicer(one.manager), SERVICE) as target,
+        rpc.channel(target) as channel,
+    ):
+        yield search_pb2_grpc.SearchServiceStub(channel)
+
+
+async def test_a_search_streams_progress_and_ends_in_its_solution(redis_url: str) -> None:
+    async with rig(redis_url) as one, stub(one) as client:
+        request = pb.SolveRequest(
+            problem="What is 1 + 1?",
+            budget=pb.Budget(rollouts=1),
+            search=pb.SearchOptions(candidates=1, temperature=0, answer=pb.ANSWER_RULE_BEST),
+        )
+        responses = [response async for response in client.Solve(request)]
+        assert [one.WhichOneof("event") for one in responses][-1] == "solution"
+        solution = responses[-1].solution
+        assert (solution.answer, solution.stop_reason) == ("2", pb.STOP_REASON_ROLLOUTS)
+        assert (solution.usage.nodes, solution.models.policy) == (1, "scripted")
+        assert not solution.guided
+        assert not solution.steps[0].HasField("ppm_score")
+        # Zero is a value, not "unset": greedy was asked for and greedy was drawn.
+        assert one.policy.requests[0].sampling.temperature == 0.0
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.SolveRequest(), "problem"),
+        (pb.SolveRequest(problem="x", budget=pb.Budget(rollouts=10_001)), "budget.rollouts"),
+        (pb.SolveRequest(problem="x", budget=pb.Budget(seconds=-1)), "budget.seconds"),
+        (pb.SolveRequest(problem="x", search=pb.SearchOptions(candidates=0)), "search.candidates"),
+        (pb.SolveRequest(problem="x", search=pb.SearchOptions(answer=99)), "search.answer"),  # type: ignore[arg-type]  # on purpose
+    ],
+)
+async def test_bad_input_names_its_field(
+    redis_url: str, request_: pb.SolveRequest, field: str
+) -> None:
+    async with rig(redis_url) as one, stub(one) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            [_ async for _ in client.Solve(request_)]
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert (failure.value.details() or "").startswith(f"{field}: ")
+
+
+async def test_a_missing_dependency_is_unavailable_by_name(redis_url: str) -> None:
+    async with rig(redis_url, policy_target="127.0.0.1:1") as one, stub(one) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            [_ async for _ in client.Solve(pb.SolveRequest(problem="x"))]
+        assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert (failure.value.details() or "").startswith("policy: ")
+
+
+async def test_a_caller_who_leaves_cancels_the_search(redis_url: str) -> None:
+    async with rig(redis_url) as one, stub(one) as client:
+        one.policy.reply = lambda request, index: None
+        call = client.Solve(pb.SolveRequest(problem="x"))
+        await until(lambda: one.policy.open_calls == 1)
+        call.cancel()
+        await until(lambda: one.policy.open_calls == 0 and not one.sandbox.sessions)

@@ -1,0 +1,430 @@
+"""POST /solve from end to end, with scripted models: answers, logs, faults, callers who leave."""
+
+import asyncio
+import json
+import math
+from typing import Any
+
+import httpx
+import pytest
+
+from services.common import rpc
+from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+from services.search.event_log import EventLog
+from services.search.events import Finished, Started, TrialTold
+from services.search.node import Outcome
+from services.search.tree import Tree
+from tests.integration.search.conftest import Rig, rig, until
+from tests.support.scripted import ScriptedPolicy, serving, solution
+
+PROBLEM = {"problem": "What is 1 + 1?"}
+JSON = {"Content-Type": "application/json"}
+
+
+def votes(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
+    """Two steps; of four candidates three answer 2, in three ways of writing, and one 3."""
+    if request.steps:
+        return solution("# Step 2: print\nprint 2")
+    answer = ["2", "2.0", "4/2", "3"][index % 4]
+    return solution(f"# Step 1: count {index % 4}\nn = 2", f"# Step 2: print\nprint {answer}")
+
+
+async def test_a_problem_is_answered_with_everything_that_was_promised(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = votes
+        search = {"candidates": 4, "answer": "majority", "seed": 7}
+        budget = {"rollouts": 4, "tokens": 5000, "seconds": 20.0}
+        reply = await one.client.post(
+            "/solve", json={**PROBLEM, "budget": budget, "search": search}
+        )
+        body = reply.json()
+        assert reply.status_code == 200, body
+        assert (body["answer"], body["confidence"]) == ("2", 0.75)
+        assert body["stop_reason"] == "rollouts"
+        assert body["models"] == {"policy": "scripted", "ppm": None}
+        assert body["guided"] is False
+        assert {(a["answer"], a["trajectories"]) for a in body["alternatives"]} == {
+            ("2", 3),
+            ("3", 1),
+        }
+        first, last = body["steps"]
+        assert first["text"].startswith("Step 1: count")
+        assert (first["code"], last["output"]) == ("n = 2", first["output"] + last["output"])
+        usage = body["usage"]
+        assert (usage["rollouts"], usage["nodes"], usage["sandbox_runs"]) == (4, 8, 8)
+        assert usage["policy_tokens"] == sum(
+            len(step.text)
+            for index in range(4)
+            for step in votes(policy_pb2.ProposeRequest(), index).steps
+        )
+        request = one.policy.requests[0]
+        assert (request.problem, request.count) == (PROBLEM["problem"], 4)
+        assert (request.sampling.seed, request.sampling.max_steps) == (7, 0)
+
+
+async def test_the_log_alone_rebuilds_the_tree(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = votes
+        body = (
+            await one.client.post("/solve", json={**PROBLEM, "search": {"candidates": 4}})
+        ).json()
+        started, *trials, finished = await one.events(body["search_id"])
+        assert isinstance(started, Started)
+        assert isinstance(finished, Finished)
+        assert finished.solution.model_dump() == body
+        assert all(isinstance(event, TrialTold) for event in trials)
+        tree = Tree.replay(started.config, [t.expanded for t in trials if isinstance(t, TrialTold)])
+        assert len(tree.nodes) - 1 == body["usage"]["nodes"]
+        assert tree.rollouts == body["usage"]["rollouts"]
+
+
+async def test_a_failing_step_is_dropped_and_its_error_kept(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: (
+            solution("# Step 1\nraise ValueError", "# Step 2\nprint 9")
+            if index == 0
+            else solution("# Step 1\nprint 5")
+        )
+        options = {"budget": {"rollouts": 2}, "search": {"candidates": 2}}
+        body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
+        assert body["answer"] == "5"
+        assert [a["answer"] for a in body["alternatives"]] == ["5"]
+        trials = [e for e in await one.events(body["search_id"]) if isinstance(e, TrialTold)]
+        steps = [step for c in trials[0].expanded.candidates for step in c.steps]
+        (failed,) = [step for step in steps if step.outcome is Outcome.FAILED]
+        assert failed.error == "ValueError: scripted (line 1)"
+
+
+async def test_identical_candidates_run_once(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        options = {"budget": {"rollouts": 8}, "search": {"candidates": 8}}
+        body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
+        assert (body["usage"]["nodes"], body["usage"]["sandbox_runs"]) == (1, 1)
+        assert body["alternatives"] == [{"answer": "2", "weight": 1.0, "trajectories": 8}]
+
+
+async def test_a_search_stops_when_nothing_can_change_the_answer(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: solution(
+            f"# Step {len(request.steps)}.{request.sampling.seed + index}\nx = 1",
+            "# Step 9\nprint 2",
+        )
+        options = {"budget": {"rollouts": 7}, "search": {"candidates": 4, "parallel": 1}}
+        body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
+        assert body["stop_reason"] == "confident"
+        assert body["usage"]["rollouts"] == 4
+
+
+async def test_a_model_that_writes_its_answer_is_shown_the_output(redis_url: str) -> None:
+    def reply(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
+        if request.steps:
+            assert request.steps[-1].ends_code
+            said = f"The result is \\boxed{{{request.steps[-1].output}}}."
+            return solution(said, finish=policy_pb2.FINISH_REASON_ANSWER)
+        return solution("# Step 1\nprint 2")
+
+    async with rig(redis_url) as one:
+        one.policy.reply = reply
+        one.policy.source = policy_pb2.ANSWER_SOURCE_TEXT
+        options = {"budget": {"rollouts": 1}, "search": {"candidates": 1}}
+        body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
+        assert body["answer"] == "2"
+        assert body["steps"][-1]["text"] == "The result is \\boxed{2}."
+        assert body["steps"][-1]["code"] == ""
+
+
+async def test_a_ppm_guides_the_search_and_chooses_the_answer(redis_url: str) -> None:
+    """Step by step: the policy is asked to go on from the step that the PPM likes best."""
+
+    def reply(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
+        if not request.steps:
+            finish = policy_pb2.FINISH_REASON_STEP
+            return solution(f"# Step 1: way {index}", finish=finish)
+        way = request.steps[0].text[-1]
+        return solution(f"# Step 2: end {index} of {way}\nprint {way}{index}")
+
+    async with rig(redis_url) as one:
+        one.policy.reply = reply
+        one.ppm.score = lambda texts: 0.9 if "way 2" in texts[0] else -0.9
+        options = {
+            "budget": {"rollouts": 1},
+            "search": {"candidates": 4, "expansion": "step", "answer": "best", "parallel": 1},
+        }
+        await one.manager.monitor.check()
+        body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
+        assert body["guided"] is True
+        assert body["models"]["ppm"] == "scripted-ppm"
+        assert [len(request.steps) for request in one.policy.requests] == [0, 1]
+        assert one.policy.requests[1].steps[0].text == "# Step 1: way 2"
+        assert body["answer"].startswith("2")
+        assert [step["ppm_score"] for step in body["steps"]] == [0.9, 0.9]
+        assert body["usage"]["ppm_calls"] == 8
+
+
+async def test_progress_is_streamed_and_ends_in_the_solution(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        async with one.client.stream("POST", "/solve", json={**PROBLEM, "stream": True}) as reply:
+            assert reply.headers["content-type"].startswith("text/event-stream")
+            events = parse_events(await _text(reply))
+        names = [name for name, _ in events]
+        assert names[-1] == "solution"
+        assert set(names[:-1]) == {"progress"}
+        assert events[0][1]["search_id"] == events[-1][1]["search_id"]
+        assert events[-1][1]["answer"] == "2"
+
+
+async def _text(reply: httpx.Response) -> str:
+    return (await reply.aread()).decode()
+
+
+def parse_events(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Names and data of server-sent events."""
+    events = []
+    for block in text.strip().split("\n\n"):
+        name, data = block.split("\n")
+        events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return events
+
+
+async def test_the_seconds_are_kept_and_the_best_so_far_is_the_answer(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: (
+            None if request.steps else solution(f"# Step 1: {index}\nx = 1", "# Step 2\nprint 2")
+        )
+        budget = {"rollouts": 100, "seconds": 1.0}
+        body = (await one.client.post("/solve", json={**PROBLEM, "budget": budget})).json()
+        assert (body["answer"], body["stop_reason"]) == ("2", "seconds")
+        await until(lambda: one.policy.open_calls == 0)
+
+
+async def test_no_solution_in_time_is_an_honest_answer(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: None
+        body = (
+            await one.client.post("/solve", json={**PROBLEM, "budget": {"seconds": 0.3}})
+        ).json()
+        assert (body["answer"], body["confidence"], body["steps"]) == (None, 0.0, [])
+        assert body["stop_reason"] == "seconds"
+
+
+async def test_a_caller_who_leaves_frees_what_the_search_held(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: None
+        for options in ({}, {"stream": True}):
+            call = asyncio.create_task(_solve_and_read(one, options))
+            await until(lambda: one.policy.open_calls == 1)
+            assert len(one.sandbox.sessions) == 1
+            (search_id,) = one.sandbox.sessions
+            call.cancel()
+            await until(lambda: one.policy.open_calls == 0 and not one.sandbox.sessions)
+            last = (await one.events(search_id))[-1]
+            assert isinstance(last, Finished)
+            assert last.solution.stop_reason == "cancelled"
+
+
+async def _solve_and_read(one: Rig, options: dict[str, object]) -> None:
+    async with one.client.stream("POST", "/solve", json={**PROBLEM, **options}) as reply:
+        await reply.aread()
+
+
+async def test_more_searches_than_allowed_are_turned_away(redis_url: str) -> None:
+    async with rig(redis_url, max_searches=1) as one:
+        one.policy.reply = lambda request, index: None
+        call = asyncio.create_task(_solve_and_read(one, {}))
+        await until(lambda: one.policy.open_calls == 1)
+        reply = await one.client.post("/solve", json=PROBLEM)
+        assert reply.status_code == 429
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert int(reply.headers["retry-after"]) >= 1
+        call.cancel()
+        await until(lambda: one.policy.open_calls == 0 and not one.sandbox.sessions)
+        one.policy.reply = lambda request, index: solution("# Step 1\nprint 2")
+        assert (await one.client.post("/solve", json=PROBLEM)).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["redis", "policy", "sandbox"])
+async def test_a_dependency_that_is_down_is_named(redis_url: str, name: str) -> None:
+    setting = "redis_url" if name == "redis" else f"{name}_target"
+    nowhere = "redis://127.0.0.1:1/0" if name == "redis" else "127.0.0.1:1"
+    async with rig(redis_url, **{setting: nowhere}) as one:
+        reply = await one.client.post("/solve", json=PROBLEM)
+        body = reply.json()
+        assert (reply.status_code, body["dependency"]) == (503, name)
+        assert reply.headers["retry-after"] == "1"
+        ready = await one.client.get("/ready")
+        assert ready.status_code == 503
+        states = {key: one["ready"] for key, one in ready.json()["dependencies"].items()}
+        assert [key for key, is_ready in states.items() if not is_ready] == [name]
+
+
+async def test_a_policy_that_hangs_in_its_health_check_is_too_slow(redis_url: str) -> None:
+    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(60)
+
+    deaf = await asyncio.start_server(hang, "127.0.0.1", 0)
+    target = f"127.0.0.1:{deaf.sockets[0].getsockname()[1]}"
+    try:
+        async with rig(redis_url, policy_target=target, dependency_timeout_seconds=0.2) as one:
+            reply = await one.client.post("/solve", json=PROBLEM)
+            assert (reply.status_code, reply.json()["dependency"]) == (503, "policy")
+    finally:
+        deaf.close()
+
+
+async def test_the_service_recovers_when_the_policy_is_back(redis_url: str) -> None:
+    policy = ScriptedPolicy(lambda request, index: solution("# Step 1\nprint 2"))
+    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
+    async with serving(add, policy) as target:
+        port = int(target.rpartition(":")[2])
+    async with rig(redis_url, policy_target=target) as one:
+        assert (await one.client.post("/solve", json=PROBLEM)).status_code == 503
+        async with serving(add, policy, port=port):
+            async with asyncio.timeout(20):
+                while (await one.client.get("/ready")).status_code != 200:
+                    await asyncio.sleep(0.1)
+            assert (await one.client.post("/solve", json=PROBLEM)).status_code == 200
+
+
+async def test_a_search_outlives_a_policy_that_is_gone_for_a_moment(redis_url: str) -> None:
+    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
+    first = ScriptedPolicy(
+        lambda request, index: (
+            solution(f"# Step 1: {index}\nx = 1", "# Step 2\nprint 2")
+            if not request.steps
+            else None
+        )
+    )
+    second = ScriptedPolicy(lambda request, index: solution(f"# Step 2: {index}\nprint 3"))
+    options = {"budget": {"rollouts": 40}, "search": {"candidates": 4, "answer": "best"}}
+    async with (
+        _Closable(add, first) as (target, close),
+        rig(redis_url, policy_target=target, patience_seconds=10) as one,
+    ):
+        call = asyncio.create_task(one.client.post("/solve", json={**PROBLEM, **options}))
+        await until(lambda: first.open_calls == 4)
+        await close()
+        await asyncio.sleep(0.3)
+        async with serving(add, second, port=int(target.rpartition(":")[2])):
+            reply = await call
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["usage"]["rollouts"] > 4
+
+
+class _Closable:
+    """A server that can be closed before its block ends."""
+
+    def __init__(self, add: Any, servicer: object) -> None:
+        self._serving = serving(add, servicer)
+        self._closed = False
+
+    async def __aenter__(self) -> tuple[str, Any]:
+        return await self._serving.__aenter__(), self.close
+
+    async def close(self) -> None:
+        """Close the server, once."""
+        if not self._closed:
+            self._closed = True
+            await self._serving.__aexit__(None, None, None)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def test_a_sandbox_that_was_restarted_loses_no_search(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+
+        def reply(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
+            one.sandbox.forget = bool(request.steps)
+            return votes(request, index)
+
+        one.policy.reply = reply
+        options = {"budget": {"rollouts": 10}, "search": {"candidates": 4, "answer": "best"}}
+        reply_ = await one.client.post("/solve", json={**PROBLEM, **options})
+        assert reply_.status_code == 200, reply_.text
+
+
+async def test_a_problem_that_does_not_fit_the_policy_is_the_callers_fault(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        one.policy.reply = lambda request, index: rpc.InvalidField("problem", "at most 9 tokens")
+        reply = await one.client.post("/solve", json=PROBLEM)
+        assert reply.status_code == 422
+        assert reply.json()["errors"] == [
+            {"field": "problem", "limit": "problem: at most 9 tokens"}
+        ]
+
+
+INVALID = [
+    ({}, "problem"),
+    ({"problem": ""}, "problem"),
+    ({"problem": " \n"}, "problem"),
+    ({"problem": "x" * 16_385}, "problem"),
+    ({"problem": 5}, "problem"),
+    ({"problem": "\ud800"}, "problem"),
+    ({**PROBLEM, "effort": "high"}, "effort"),
+    ({**PROBLEM, "budget": {"rollouts": 0}}, "budget.rollouts"),
+    ({**PROBLEM, "budget": {"rollouts": -1}}, "budget.rollouts"),
+    ({**PROBLEM, "budget": {"rollouts": 10_001}}, "budget.rollouts"),
+    ({**PROBLEM, "budget": {"rollouts": "8"}}, "budget.rollouts"),
+    ({**PROBLEM, "budget": {"rollouts": True}}, "budget.rollouts"),
+    ({**PROBLEM, "budget": {"tokens": 0}}, "budget.tokens"),
+    ({**PROBLEM, "budget": {"seconds": 0}}, "budget.seconds"),
+    ({**PROBLEM, "budget": {"seconds": 3_601}}, "budget.seconds"),
+    ({**PROBLEM, "budget": {"seconds": math.nan}}, "budget.seconds"),
+    ({**PROBLEM, "budget": {"gold": 1}}, "budget.gold"),
+    ({**PROBLEM, "budget": 5}, "budget"),
+    ({**PROBLEM, "search": {"candidates": 65}}, "search.candidates"),
+    ({**PROBLEM, "search": {"temperature": 2.5}}, "search.temperature"),
+    ({**PROBLEM, "search": {"exploration": math.inf}}, "search.exploration"),
+    ({**PROBLEM, "search": {"seed": -1}}, "search.seed"),
+    ({**PROBLEM, "search": {"answer": "median"}}, "search.answer"),
+    ({**PROBLEM, "search": None}, "search"),
+    ({**PROBLEM, "stream": "yes"}, "stream"),
+]
+
+
+async def test_bad_input_is_answered_with_the_field_and_its_limit(redis_url: str) -> None:
+    async with rig(redis_url) as one:
+        for body, field in INVALID:
+            reply = await one.client.post("/solve", content=json.dumps(body), headers=JSON)
+            problem = reply.json()
+            assert reply.status_code == 422, (body, problem)
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert [error["field"] for error in problem["errors"]] == [field], body
+            assert all(error["limit"] for error in problem["errors"])
+        assert one.policy.requests == []
+
+
+async def test_what_is_no_request_is_answered_as_a_problem(redis_url: str) -> None:
+    async with rig(redis_url, max_body_bytes=1024) as one:
+        for call, status in [
+            (one.client.post("/solve", content=b"{", headers=JSON), 422),
+            (one.client.post("/solve", content=b"\xff\xfe", headers=JSON), 400),
+            (one.client.post("/solve", content=b'"text"', headers=JSON), 422),
+            (one.client.post("/solve", content=b"[" * 1000, headers=JSON), 422),
+            (one.client.post("/solve", content=b" " * 1025), 413),
+            (one.client.post("/solve", content=_chunks()), 413),
+            (one.client.get("/solve"), 405),
+            (one.client.get("/nowhere"), 404),
+        ]:
+            reply = await call
+            problem = reply.json()
+            assert reply.status_code == status, problem
+            assert reply.headers["content-type"] == "application/problem+json"
+            assert problem["status"] == status
+            assert problem["detail"]
+
+
+async def _chunks() -> Any:
+    for _ in range(20):
+        yield b" " * 100
+
+
+async def test_logs_of_finished_searches_expire(redis_url: str) -> None:
+    async with rig(redis_url, retention_seconds=60) as one:
+        body = (await one.client.post("/solve", json=PROBLEM)).json()
+        log = EventLog(redis_url, timeout_seconds=5, retention_seconds=60)
+        try:
+            left = await log._redis.ttl(EventLog.key(body["search_id"]))
+        finally:
+            await log.close()
+        assert 0 < left <= 60

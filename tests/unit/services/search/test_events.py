@@ -1,0 +1,84 @@
+"""The log's encoding: what goes in comes out, and what is malformed is refused by name."""
+
+import json
+
+import pytest
+
+from services.search.answer import AnswerRule
+from services.search.budget import StopReason
+from services.search.events import (
+    Event,
+    Failed,
+    Finished,
+    LogError,
+    Started,
+    TrialTold,
+    TrialUsage,
+    decode,
+    encode,
+)
+from services.search.schemas import Models, SolveRequest, Usage
+from services.search.solution import describe
+from services.search.tree import Candidate, Expanded, Tree
+from tests.support.search_world import World, answered, config, grow, step
+
+REQUEST = SolveRequest(problem="What is 1 + 1?")
+
+
+def events() -> list[Event]:
+    """One of each kind."""
+    expanded = Expanded(
+        trial=3,
+        rollout=2,
+        node_id="root",
+        count=2,
+        candidates=(Candidate((step("a", output="1"), answered("b", "2", ppm_score=0.25))),),
+    )
+    solution = describe(
+        Tree(config()),
+        AnswerRule.WEIGHTED,
+        "s1",
+        StopReason.TOKENS,
+        Usage(),
+        Models(policy="p", ppm=None),
+    )
+    return [
+        Started(REQUEST, config(), seed=7, ppm=None),
+        TrialTold(expanded, TrialUsage(10, 2, 1), ("p",)),
+        Finished(solution),
+        Failed("redis", "down"),
+    ]
+
+
+@pytest.mark.parametrize("event", events(), ids=lambda event: type(event).__name__)
+def test_an_event_survives_its_encoding(event: Event) -> None:
+    assert decode(*encode(event)) == event
+
+
+def test_a_tree_survives_its_log() -> None:
+    shape = config()
+    tree = Tree(shape)
+    told = [e for e in grow(tree, World(5, shape), 10) if isinstance(e, Expanded)]
+    logged = [decode(*encode(TrialTold(event, TrialUsage()))) for event in told]
+    assert [event.expanded for event in logged if isinstance(event, TrialTold)] == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        ("telepathy", b"{}", "unknown kind of event 'telepathy'"),
+        ("trial", b"not json", "malformed trial event"),
+        ("trial", b"{}", "malformed trial event: expanded"),
+        ("failed", b'{"cause": 5, "detail": "x"}', "malformed failed event: cause"),
+    ],
+)
+def test_malformed_entries_are_refused_by_name(kind: str, body: bytes, message: str) -> None:
+    with pytest.raises(LogError, match=message):
+        decode(kind, body)
+
+
+def test_an_unknown_schema_is_refused() -> None:
+    kind, body = encode(Started(REQUEST, config(), seed=7, ppm=None))
+    changed = json.dumps(json.loads(body) | {"schema": 99}).encode()
+    with pytest.raises(LogError, match="schema 99"):
+        decode(kind, changed)
