@@ -33,6 +33,7 @@ _WHOLE: Final = {
 _ARCHITECTURES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 # Two quantisations of one matrix differ by a few per cent; two matrices by more than 100.
 _SAME_MATRIX: Final = 0.15
+_ROWS_AT_ONCE: Final = 8192
 
 
 class UnsupportedModel(ValueError):  # noqa: N818
@@ -104,8 +105,6 @@ def _token_ids(fields: dict[str, Any]) -> dict[str, int]:
 
 def _write_weights(tensors: list[Any], fields: dict[str, Any], target: Path) -> bool:
     """Dequantise all tensors into one file; returns whether input and output embedding are one."""
-    import torch
-    from gguf import dequantize
     from safetensors.torch import save_file
 
     family = str(fields["general.architecture"])
@@ -115,14 +114,24 @@ def _write_weights(tensors: list[Any], fields: dict[str, Any], target: Path) -> 
     state: dict[str, Any] = {}
     for tensor in tensors:
         name = _name(tensor.name)
-        values = torch.tensor(dequantize(tensor.data, tensor.tensor_type))
+        values = _dequantise(tensor)
         if family == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = "head_count_kv" if "k_proj" in name else "head_count"
             values = _unpermute(values, int(fields[f"llama.attention.{heads}"]))
-        state[name] = values.to(torch.bfloat16).contiguous()
+        state[name] = values.contiguous()
     tied = _tie(state)
     save_file(state, target / "model.safetensors", metadata={"format": "pt"})
     return tied
+
+
+def _dequantise(tensor: Any) -> Any:
+    """A tensor in bf16, some rows at a time: whole embeddings in float32 would not fit a laptop."""
+    import torch
+    from gguf import dequantize
+
+    rows = range(0, len(tensor.data), _ROWS_AT_ONCE)
+    pieces = (dequantize(tensor.data[i : i + _ROWS_AT_ONCE], tensor.tensor_type) for i in rows)
+    return torch.cat([torch.tensor(piece).to(torch.bfloat16) for piece in pieces])
 
 
 def _name(name: str) -> str:
@@ -159,7 +168,8 @@ def _tie(state: dict[str, Any]) -> bool:
     if output.shape != embedding.shape:
         return False
     difference, norm = 0.0, 0.0
-    for ours, theirs in zip(output.split(8192), embedding.split(8192), strict=True):
+    pairs = zip(output.split(_ROWS_AT_ONCE), embedding.split(_ROWS_AT_ONCE), strict=True)
+    for ours, theirs in pairs:
         difference += float((ours.float() - theirs.float()).square().sum())
         norm += float(ours.float().square().sum())
     if difference > _SAME_MATRIX**2 * norm:
