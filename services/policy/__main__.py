@@ -1,0 +1,19 @@
+"""Run the policy service: python -m services.policy."""
+
+import asyncio
+import sys
+
+from services.common import logs
+from services.policy.server import serve
+from services.policy.settings import PolicySettings
+
+
+def main() -> None:
+    """Serve until stopped; exits non-zero where that fails."""
+    settings = PolicySettings()
+    logs.configure("policy", settings.log_level, settings.log_format)
+    sys.exit(asyncio.run(serve(settings)))
+
+
+if __name__ == "__main__":
+    main()
