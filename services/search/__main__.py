@@ -8,6 +8,7 @@ import sys
 import uvicorn
 
 from services.common import logs, rpc
+from services.common.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.api import create_app
 from services.search.manager import Manager
@@ -42,8 +43,12 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: SearchSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
-    manager = Manager(settings)
     listener = listen(settings.host, settings.port)
+    async with Grader(workers=settings.grader_workers) as grader:
+        await _serve(settings, listener, Manager(settings, grader))
+
+
+async def _serve(settings: SearchSettings, listener: socket.socket, manager: Manager) -> None:
     grpc_server = rpc.Server((SERVICE,), max_concurrent_rpcs=2 * settings.max_searches)
     search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(manager), grpc_server.grpc)
     grpc_port = await grpc_server.start(settings.host, settings.grpc_port)

@@ -4,6 +4,8 @@ import asyncio
 from typing import Protocol
 
 from services.common import answers
+from services.common.grader import GraderUnavailable
+from services.search.dependencies import DependencyError
 
 
 class Equality(Protocol):
@@ -29,7 +31,7 @@ class AnswerBook:
         self._lock = asyncio.Lock()
 
     async def key(self, answer: str) -> str:
-        """The key of the answer's class."""
+        """The key of the answer's class. DependencyError where the grader cannot say."""
         normal = answers.normalize(answer)
         if normal in self._keys:
             return self._keys[normal]
@@ -40,7 +42,11 @@ class AnswerBook:
 
     async def _class_of(self, answer: str) -> str:
         for representative in self._representatives[: self._max_classes]:
-            if await self._equality.equal(representative, answer):
+            try:
+                is_equal = await self._equality.equal(representative, answer)
+            except GraderUnavailable as error:
+                raise DependencyError("grader", str(error)) from error
+            if is_equal:
                 return representative
         self._representatives.append(answer)
         return answer

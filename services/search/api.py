@@ -1,7 +1,8 @@
 """The REST API."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from importlib.metadata import version
 from typing import Any
 
@@ -45,8 +46,12 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
         """
         running = await manager.begin(body)
         if body.stream:
+            events = _events(manager, running)
+            # Once begun, the iterator cancels the search when it is dropped, also by a caller who
+            # leaves before the first byte.
+            first = await anext(events)
             return StreamingResponse(
-                _events(manager, running),
+                _chain(first, events),
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
@@ -74,7 +79,7 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
     return app
 
 
-async def _events(manager: Manager, running: Running) -> AsyncIterator[str]:
+async def _events(manager: Manager, running: Running) -> AsyncGenerator[str, None]:
     """The events of a search as text/event-stream."""
     try:
         async for event in manager.follow(running):
@@ -83,6 +88,13 @@ async def _events(manager: Manager, running: Running) -> AsyncIterator[str]:
     except Exception as error:
         problem, _ = problems.from_error(error)
         yield f"event: error\ndata: {problem.model_dump_json(exclude_none=True)}\n\n"
+
+
+async def _chain(first: str, rest: AsyncGenerator[str, None]) -> AsyncIterator[str]:
+    async with contextlib.aclosing(rest):
+        yield first
+        async for one in rest:
+            yield one
 
 
 async def _solution_or_gone(

@@ -46,16 +46,16 @@ class Running:
 
 
 class Manager:
-    """Runs searches for the REST and gRPC front ends."""
+    """Runs searches for the REST and gRPC front ends; the grader is its owner's."""
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(self, settings: SearchSettings, grader: Grader) -> None:
         self._settings = settings
+        self._grader = grader
         self._log = EventLog(
             settings.redis_url,
             timeout_seconds=settings.dependency_timeout_seconds,
             retention_seconds=settings.retention_seconds,
         )
-        self._grader = Grader(workers=settings.grader_workers)
         self._policy_channel = rpc.channel(settings.policy_target)
         self._sandbox_channel = rpc.channel(settings.sandbox_target)
         self._ppm_channel = rpc.channel(settings.ppm_target) if settings.ppm_target else None
@@ -82,14 +82,12 @@ class Manager:
         return dependencies
 
     async def start(self) -> None:
-        """Start the grader and the watch over the dependencies."""
-        await self._grader.start()
+        """Start the watch over the dependencies."""
         await self.monitor.start()
 
     async def close(self) -> None:
         """Give everything back; searches must have ended."""
         await self.monitor.stop()
-        await self._grader.close()
         await self._log.close()
         for channel in (self._policy_channel, self._sandbox_channel, self._ppm_channel):
             if channel is not None:

@@ -29,7 +29,7 @@ class SearchSettings(ServiceSettings):
         1_048_576, ge=1024, description="Largest request body, in bytes; larger ones get 413."
     )
     dependency_timeout_seconds: float = Field(
-        1.0, gt=0, le=60, description="How long a dependency may take to say that it is ready."
+        2.0, gt=0, le=60, description="How long a dependency may take to say that it is ready."
     )
     patience_seconds: float = Field(
         1.0,

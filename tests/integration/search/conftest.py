@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import tempfile
 import time
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 import redis
 import uvicorn
 
 from rstar.stack.redis_server import binary
+from services.common.grader import Grader
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
@@ -85,7 +88,7 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(redis_url: str, /, **changes: object) -> AsyncIterator[Rig]:
+async def start_rig(grader: Grader, redis_url: str, /, **changes: object) -> AsyncIterator[Rig]:
     """Start everything, the REST front end on a real socket."""
     policy = ScriptedPolicy(lambda request, index: solution("# Step 1: count\nprint 2"))
     ppm, sandbox = ScriptedPpm(), ScriptedSandbox()
@@ -99,9 +102,11 @@ async def rig(redis_url: str, /, **changes: object) -> AsyncIterator[Rig]:
             "policy_target": policy_target,
             "ppm_target": ppm_target,
             "sandbox_target": sandbox_target,
+            # A loaded machine is no fault here.
+            "dependency_timeout_seconds": 20.0,
         }
         settings = SearchSettings(**(targets | changes))  # type: ignore[arg-type]  # by name
-        manager = Manager(settings)
+        manager = Manager(settings, grader)
         await manager.start()
         listener = listen("127.0.0.1", 0)
         app = create_app(manager, max_body_bytes=settings.max_body_bytes)
@@ -115,3 +120,16 @@ async def rig(redis_url: str, /, **changes: object) -> AsyncIterator[Rig]:
             server.should_exit = True
             await task
             await manager.close()
+
+
+StartRig = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rig(redis_url: str) -> AsyncIterator[StartRig]:
+    """Starts a rig; its keyword arguments change settings of the search service.
+
+    The grader is shared: starting it imports sympy.
+    """
+    async with Grader() as grader:
+        yield functools.partial(start_rig, grader, redis_url)

@@ -10,12 +10,14 @@ from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.rpc_server import SERVICE, SearchServicer
-from tests.integration.search.conftest import Rig, rig, until
+from tests.integration.search.conftest import Rig, StartRig, until
 from tests.support.scripted import serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @contextlib.asynccontextmanager
-async def stub(one: Rig) -> AsyncIterator[search_pb2_grpc.SearchServiceAsyncStub]:
+async def stub(one: Rig) -> AsyncIterator["search_pb2_grpc.SearchServiceAsyncStub"]:
     """A client of the rig's searches."""
     add = search_pb2_grpc.add_SearchServiceServicer_to_server
     async with (
@@ -25,8 +27,8 @@ async def stub(one: Rig) -> AsyncIterator[search_pb2_grpc.SearchServiceAsyncStub
         yield search_pb2_grpc.SearchServiceStub(channel)
 
 
-async def test_a_search_streams_progress_and_ends_in_its_solution(redis_url: str) -> None:
-    async with rig(redis_url) as one, stub(one) as client:
+async def test_a_search_streams_progress_and_ends_in_its_solution(rig: StartRig) -> None:
+    async with rig() as one, stub(one) as client:
         request = pb.SolveRequest(
             problem="What is 1 + 1?",
             budget=pb.Budget(rollouts=1),
@@ -54,25 +56,25 @@ async def test_a_search_streams_progress_and_ends_in_its_solution(redis_url: str
     ],
 )
 async def test_bad_input_names_its_field(
-    redis_url: str, request_: pb.SolveRequest, field: str
+    rig: StartRig, request_: pb.SolveRequest, field: str
 ) -> None:
-    async with rig(redis_url) as one, stub(one) as client:
+    async with rig() as one, stub(one) as client:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             [_ async for _ in client.Solve(request_)]
         assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert (failure.value.details() or "").startswith(f"{field}: ")
 
 
-async def test_a_missing_dependency_is_unavailable_by_name(redis_url: str) -> None:
-    async with rig(redis_url, policy_target="127.0.0.1:1") as one, stub(one) as client:
+async def test_a_missing_dependency_is_unavailable_by_name(rig: StartRig) -> None:
+    async with rig(policy_target="127.0.0.1:1") as one, stub(one) as client:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             [_ async for _ in client.Solve(pb.SolveRequest(problem="x"))]
         assert failure.value.code() is grpc.StatusCode.UNAVAILABLE
         assert (failure.value.details() or "").startswith("policy: ")
 
 
-async def test_a_caller_who_leaves_cancels_the_search(redis_url: str) -> None:
-    async with rig(redis_url) as one, stub(one) as client:
+async def test_a_caller_who_leaves_cancels_the_search(rig: StartRig) -> None:
+    async with rig() as one, stub(one) as client:
         one.policy.reply = lambda request, index: None
         call = client.Solve(pb.SolveRequest(problem="x"))
         await until(lambda: one.policy.open_calls == 1)
