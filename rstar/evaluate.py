@@ -1,0 +1,168 @@
+"""`rstar eval`: accuracy and cost of answering methods on problems with known answers."""
+
+import json as jsonlib
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from trainer.evaluation.evaluate import Evaluation
+
+app = typer.Typer(invoke_without_command=True, add_completion=False)
+
+
+class Exit(IntEnum):
+    """Exit codes of `rstar eval`."""
+
+    OK = 0
+    """Every problem has a result."""
+    FAILED = 1
+    """Some problems failed; they are counted, and the same command tries them again."""
+    REFUSED = 2
+    """Bad options, bad data, or a folder that holds another run."""
+    UNREACHABLE = 3
+    """Nothing answers at the target."""
+    STOPPED = 4
+    """The run could not go on; what is done is kept."""
+
+
+@app.callback()
+def evaluate(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, help='Problems, one JSON object a line: {"id", "question", "answer"}.'
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="greedy, majority@K (K independent samples) or search; several by commas.",
+            show_default="greedy,search",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of one problem: tokens=1600,rollouts=...,seconds=...; greedy and majority@K end "
+            "with their samples and take the seconds only.",
+            show_default="tokens=1600,rollouts=10000,seconds=600",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Shape of the search: candidates=4,depth=...,exploration=...,temperature=...,"
+            "parallel=...,answer=best|majority|weighted,expansion=step|trajectory.",
+            show_default="the service's own",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all sampling.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Where each run gets a folder; the same command goes on from what that holds.",
+            show_default="evaluations in the home folder",
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(envvar="RSTAR_SEARCH_TARGET", help="gRPC target of the search service.")
+    ] = "127.0.0.1:50050",
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Problems at once.")] = 4,
+    patience: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds a problem waits for a service that is down or busy."),
+    ] = 120.0,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list of runs.")] = False,
+) -> None:
+    """Measure methods on problems with known answers: accuracy, tokens and seconds a problem.
+
+    Problems are only read. Each run keeps a record a problem and resumes where it was cut off;
+    failed problems are tried again. Exit codes: 0 every problem has a result; 1 some failed; 2 bad
+    options or data; 3 nothing answers; 4 the run could not go on; 130 interrupted.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rstar import signals
+    from services.common.home import home
+    from trainer.evaluation.evaluate import Evaluation
+    from trainer.evaluation.methods import BadMethod, parse_methods
+
+    if data is None:
+        raise typer.BadParameter("give the problems", param_hint="--data")
+    try:
+        methods = parse_methods(method or ["greedy,search"], budget or [], set_ or [], seed)
+    except BadMethod as error:
+        raise typer.BadParameter(str(error)) from error
+    asked = Evaluation(
+        data=data,
+        methods=methods,
+        out=out or home() / "evaluations",
+        target=target,
+        limit=limit,
+        concurrency=concurrency,
+        patience_seconds=patience,
+    )
+    raise typer.Exit(signals.run(_evaluate(asked, as_json=json)))
+
+
+async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
+    from rich.console import Console
+
+    from rstar.eval_view import View, runs_table
+    from trainer.evaluation.evaluate import evaluate as run_evaluation
+    from trainer.evaluation.problems import BadProblems
+    from trainer.evaluation.records import RunError
+    from trainer.evaluation.runner import RunStopped
+    from trainer.evaluation.service import ServiceAbsent
+
+    err = Console(stderr=True, highlight=False)
+    codes: dict[type[Exception], Exit] = {
+        BadProblems: Exit.REFUSED,
+        RunError: Exit.REFUSED,
+        ServiceAbsent: Exit.UNREACHABLE,
+        RunStopped: Exit.STOPPED,
+    }
+    try:
+        with View(err) as view:
+            summaries = await run_evaluation(asked, view)
+    except tuple(codes) as error:
+        err.print(f"rstar: {error}", style="red", markup=False, soft_wrap=True)
+        return codes[type(error)]
+    if as_json:
+        print(jsonlib.dumps([summary.model_dump() for summary in summaries], indent=2))
+    else:
+        Console(highlight=False).print(runs_table(summaries))
+    return Exit.FAILED if any(summary.failures for summary in summaries) else Exit.OK
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another run on the same problems.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare two runs problem by problem, with McNemar's exact test."""
+    from rich.console import Console
+
+    from rstar.eval_view import comparison_text
+    from trainer.evaluation.evaluate import name_of
+    from trainer.evaluation.records import RunError, read_records
+    from trainer.evaluation.summary import compare as compare_records
+
+    try:
+        result = compare_records(read_records(first), read_records(second))
+        names = name_of(first), name_of(second)
+    except (RunError, ValueError) as error:
+        Console(stderr=True).print(f"rstar: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.REFUSED) from error
+    if json:
+        print(jsonlib.dumps(result.model_dump(), indent=2))
+    else:
+        Console(highlight=False).print(comparison_text(result, *names), markup=False)

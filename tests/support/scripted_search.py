@@ -1,0 +1,53 @@
+"""A scripted SearchService behind the real contract, for tests of its callers."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from services.common import rpc
+from services.common.pb.search.v1 import search_pb2 as pb
+from services.common.pb.search.v1 import search_pb2_grpc
+
+Script = Callable[[pb.SolveRequest], pb.Solution]
+
+
+class ScriptedSearch(search_pb2_grpc.SearchServiceServicer):
+    """Answers as its script says, which may raise rpc.StatusError; keeps what it was asked."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[pb.SolveRequest] = []
+        self.cancelled = 0
+        self.most_at_once = 0
+        self._at_once = 0
+        self.hold: asyncio.Event | None = None
+
+    @rpc.streaming
+    async def Solve(  # noqa: N802 - the name in the contract
+        self, request: pb.SolveRequest, context: rpc.Context
+    ) -> AsyncIterator[pb.SolveResponse]:
+        self.requests.append(request)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield pb.SolveResponse(progress=pb.SolveProgress(search_id="s"))
+            if self.hold is not None:
+                await self.hold.wait()
+            yield pb.SolveResponse(solution=self.script(request))
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self._at_once -= 1
+
+
+@contextlib.asynccontextmanager
+async def serving(search: ScriptedSearch, port: int = 0) -> AsyncIterator[str]:
+    """Serves it; yields the gRPC target."""
+    server = rpc.Server(("rstar.search.v1.SearchService",), max_concurrent_rpcs=64)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(search, server.grpc)
+    bound = await server.start("127.0.0.1", port)
+    try:
+        yield f"127.0.0.1:{bound}"
+    finally:
+        await server.stop(0)

@@ -1,0 +1,185 @@
+"""What an evaluation asks of the search service: methods, budgets, options; pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.common.pb.search.v1 import search_pb2 as pb
+
+MAX_CANDIDATES = 64
+MAX_ROLLOUTS = 10_000
+DEFAULT_SECONDS = 600.0
+DEFAULT_TOKENS = 1600
+DEFAULT_SAMPLES = 16
+
+_NAMES = ("greedy", "majority", "search")
+_MAJORITY = re.compile(r"majority@(\d+)")
+
+_BUDGET_TYPES: Mapping[str, type[int] | type[float]] = {
+    "rollouts": int,
+    "tokens": int,
+    "seconds": float,
+}
+_OPTION_TYPES: Mapping[str, type[int] | type[float] | type[str]] = {
+    "candidates": int,
+    "depth": int,
+    "exploration": float,
+    "temperature": float,
+    "parallel": int,
+    "answer": str,
+    "expansion": str,
+}
+_WORDS: Mapping[str, Mapping[str, int]] = {
+    "answer": {word.removeprefix("ANSWER_RULE_").lower(): n for word, n in pb.AnswerRule.items()},
+    "expansion": {word.removeprefix("EXPANSION_").lower(): n for word, n in pb.Expansion.items()},
+}
+
+
+class BadMethod(ValueError):  # noqa: N818 - names the fault
+    """A method, budget or option that cannot be asked for; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to answer problems, settled in every field that it sends.
+
+    Attributes:
+        name: as reports call it: `greedy`, `majority@16`, `search`.
+        budget: rollouts, tokens and seconds that one problem may take.
+        options: fields of SearchOptions; those that are absent are the server's defaults.
+        seed: from which the seed of each problem is derived.
+    """
+
+    name: str
+    budget: Mapping[str, int | float]
+    options: Mapping[str, int | float | str] = field(default_factory=dict)
+    seed: int = 0
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides about an answer, as JSON."""
+        return {
+            "method": self.name,
+            "budget": dict(self.budget),
+            "search": dict(self.options),
+            "seed": self.seed,
+        }
+
+    def seed_of(self, problem_id: str) -> int:
+        """The seed of one problem: the same in whatever order problems are asked; below 2**53."""
+        digest = hashlib.sha256(f"{self.seed}:{problem_id}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 11
+
+    def request(self, problem_id: str, question: str) -> pb.SolveRequest:
+        """The request that asks for one problem."""
+        options = {
+            name: _WORDS[name][str(value)] if name in _WORDS else value
+            for name, value in self.options.items()
+        }
+        return pb.SolveRequest(
+            problem=question,
+            budget=pb.Budget(**self.budget),  # type: ignore[arg-type]  # typed by _BUDGET_TYPES
+            search=pb.SearchOptions(seed=self.seed_of(problem_id), **options),  # type: ignore[arg-type]  # typed by _OPTION_TYPES
+        )
+
+
+def parse_methods(
+    names: Iterable[str], budget: Iterable[str], options: Iterable[str], seed: int
+) -> list[Method]:
+    """The methods that command-line words ask for.
+
+    Args:
+        names: `greedy`, `majority`, `majority@K` (K samples, 16 by default) or `search`; each word
+            may hold several, separated by commas.
+        budget: `tokens=1600`, `seconds=60`, `rollouts=32`, alike.
+        options: `candidates=4`, `depth=8` and so on, alike.
+        seed: 0 or more.
+
+    Raises:
+        BadMethod: an unknown name, a value out of type, or an option that no method here uses.
+    """
+    wanted = list(dict.fromkeys(_split(names)))
+    if not wanted:
+        raise BadMethod("method: none given")
+    limits = _assignments("budget", budget, _BUDGET_TYPES)
+    chosen = _assignments("set", options, _OPTION_TYPES)
+    made = [_method(name, limits, chosen, seed) for name in wanted]
+    for group, given in (("budget", limits), ("set", chosen)):
+        for key, value in given.items():
+            used = [m.budget if group == "budget" else m.options for m in made]
+            if not any(fields.get(key) == value for fields in used):
+                raise BadMethod(f"{group} {key}: does not apply to {', '.join(wanted)}")
+    return made
+
+
+def _method(
+    name: str,
+    limits: Mapping[str, int | float | str],
+    chosen: Mapping[str, int | float | str],
+    seed: int,
+) -> Method:
+    seconds = float(limits.get("seconds", DEFAULT_SECONDS))
+    match = _MAJORITY.fullmatch(name)
+    samples = int(match[1]) if match else DEFAULT_SAMPLES
+    if name == "search":
+        budget = {
+            "rollouts": int(limits.get("rollouts", MAX_ROLLOUTS)),
+            "tokens": int(limits.get("tokens", DEFAULT_TOKENS)),
+            "seconds": seconds,
+        }
+        return Method(name, budget, chosen, seed)
+    if name == "greedy":
+        fixed: dict[str, int | float | str] = {"candidates": 1, "temperature": 0.0}
+        return Method(name, _whole(1, seconds), _fixed(chosen, fixed), seed)
+    if name == "majority" or match:
+        if not 1 <= samples <= MAX_CANDIDATES:
+            raise BadMethod(f"method {name}: 1 to {MAX_CANDIDATES} samples")
+        fixed = {"candidates": samples, "answer": "majority"}
+        return Method(f"majority@{samples}", _whole(samples, seconds), _fixed(chosen, fixed), seed)
+    raise BadMethod(f"method {name}: not one of {', '.join(_NAMES)} or majority@K")
+
+
+def _whole(samples: int, seconds: float) -> dict[str, int | float]:
+    """A budget of so many samples: tokens are counted but do not end it."""
+    return {"rollouts": samples, "tokens": 10_000_000, "seconds": seconds}
+
+
+def _fixed(
+    chosen: Mapping[str, int | float | str], fixed: Mapping[str, int | float | str]
+) -> dict[str, int | float | str]:
+    """Options of a method that samples whole solutions at the root: it shapes no tree."""
+    kept = {name: chosen[name] for name in ("depth", "temperature") if name in chosen}
+    return {**kept, **fixed, "expansion": "trajectory"}
+
+
+def _split(words: Iterable[str]) -> list[str]:
+    return [word for text in words for word in re.split(r"[,\s]+", text) if word]
+
+
+def _assignments(
+    group: str, words: Iterable[str], types: Mapping[str, type[int] | type[float] | type[str]]
+) -> dict[str, int | float | str]:
+    found: dict[str, int | float | str] = {}
+    for word in _split(words):
+        name, equals, text = word.partition("=")
+        if name not in types or not equals:
+            raise BadMethod(f"{group} {word}: give any of {', '.join(types)} as name=value")
+        if name in _WORDS and text not in _words(name):
+            raise BadMethod(f"{group} {name}: one of {', '.join(_words(name))}, not {text!r}")
+        try:
+            found[name] = types[name](text)
+        except ValueError:
+            raise BadMethod(f"{group} {name}: a number is wanted, not {text!r}") from None
+    return found
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in _WORDS[name] if word != "unspecified"]
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """A short hash of settings; runs with different ones must not be mixed."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

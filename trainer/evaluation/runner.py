@@ -1,0 +1,144 @@
+"""Runs one method over the problems of a suite, several at a time."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import grpc
+
+from services.common.grader import GRADER_VERSION, Grader
+from services.common.pb.search.v1 import search_pb2 as pb
+from trainer.evaluation.methods import Method
+from trainer.evaluation.problems import Problem
+from trainer.evaluation.records import Failure, RatedAnswer, Record, RunFolder, Step, Usage
+from trainer.evaluation.service import SearchService, SolveFailed
+
+Report = Callable[[Record], None]
+
+
+class RunStopped(Exception):  # noqa: N818 - an event
+    """A run that cannot go on; what is done is kept, and the same command goes on from there."""
+
+
+class Runner:
+    """One run: a method, a suite, a folder."""
+
+    def __init__(
+        self,
+        method: Method,
+        settings_digest: str,
+        service: SearchService,
+        grader: Grader,
+        folder: RunFolder,
+        concurrency: int,
+    ) -> None:
+        self._method = method
+        self._digest = settings_digest
+        self._service = service
+        self._grader = grader
+        self._folder = folder
+        self._concurrency = concurrency
+        self._absences = 0
+
+    def missing(self, problems: Sequence[Problem]) -> list[Problem]:
+        """The problems without a result in the folder; failed ones are among them."""
+        return [problem for problem in problems if not self._is_done(problem)]
+
+    async def run(self, problems: Sequence[Problem], report: Report) -> None:
+        """Solve, grade and keep what is missing; `report` gets each record once it is kept.
+
+        Raises:
+            RunStopped: the service refuses the settings, or is gone for good.
+            RunError: other models answer than before.
+        """
+        waiting = iter(self.missing(problems))
+
+        async def work() -> None:
+            for problem in waiting:
+                record = await self._record(problem)
+                self._folder.append(record)
+                report(record)
+
+        tasks = [asyncio.create_task(work()) for _ in range(self._concurrency)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_done(self, problem: Problem) -> bool:
+        record = self._folder.records.get(problem.id)
+        return (
+            record is not None
+            and record.failure is None
+            and record.problem_digest == problem.digest
+        )
+
+    async def _record(self, problem: Problem) -> Record:
+        begun = time.monotonic()
+        record = Record(
+            id=problem.id,
+            problem_digest=problem.digest,
+            gold=problem.answer,
+            seed=self._method.seed_of(problem.id),
+            grader=GRADER_VERSION,
+            settings_digest=self._digest,
+        )
+        try:
+            request = self._method.request(problem.id, problem.question)
+            solution = await self._service.solve(request)
+        except SolveFailed as failure:
+            self._consider(failure)
+            record.failure = Failure(code=failure.code.name, details=failure.details)
+        else:
+            self._absences = 0
+            await self._fill(record, solution)
+        record.seconds = round(time.monotonic() - begun, 3)
+        return record
+
+    def _consider(self, failure: SolveFailed) -> None:
+        """Stop the run where the next problem would fail in the same way."""
+        refused = failure.code is grpc.StatusCode.INVALID_ARGUMENT
+        if refused and not failure.details.startswith("problem"):
+            raise RunStopped(f"the service refuses the settings: {failure.details}") from failure
+        self._absences = self._absences + 1 if failure.passing else 0
+        if self._absences >= self._concurrency:
+            raise RunStopped(f"the service is gone: {failure}") from failure
+
+    async def _fill(self, record: Record, solution: pb.Solution) -> None:
+        if solution.HasField("answer"):
+            record.answer = solution.answer
+            record.correct = await self._grader.correct(record.gold, solution.answer)
+        record.alternatives = [
+            RatedAnswer(
+                answer=one.answer,
+                weight=one.weight,
+                trajectories=one.trajectories,
+                correct=await self._grader.correct(record.gold, one.answer),
+            )
+            for one in solution.alternatives
+        ]
+        record.confidence = solution.confidence
+        record.guided = solution.guided
+        record.stop_reason = _word(solution.stop_reason)
+        record.usage = Usage(
+            **{field: getattr(solution.usage, field) for field in Usage.model_fields}
+        )
+        record.policy, record.ppm = solution.models.policy, solution.models.ppm
+        record.search_id = solution.search_id
+        record.steps = [
+            Step(
+                text=step.text,
+                code=step.code,
+                output=step.output,
+                q=step.q,
+                visits=step.visits,
+                ppm_score=step.ppm_score if step.HasField("ppm_score") else None,
+            )
+            for step in solution.steps
+        ]
+
+
+def _word(reason: pb.StopReason.ValueType) -> str:
+    return pb.StopReason.Name(reason).removeprefix("STOP_REASON_").lower()

@@ -1,0 +1,92 @@
+"""Asks the search service over gRPC, and waits out its short absences."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+
+from services.common import rpc
+from services.common.pb.search.v1 import search_pb2 as pb
+from services.common.pb.search.v1 import search_pb2_grpc
+
+CONNECT_SECONDS = 10.0
+OVERTIME_SECONDS = 60.0
+
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 10.0
+_PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+
+class ServiceAbsent(Exception):  # noqa: N818 - a state
+    """Nothing answers at the target."""
+
+
+class SolveFailed(Exception):  # noqa: N818 - an event
+    """The service gave no solution.
+
+    Attributes:
+        code: the RPC status.
+        details: what came with it.
+        passing: whether it was down or busy all the time, and may be back later.
+    """
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.code = code
+        self.details = details
+
+    @property
+    def passing(self) -> bool:
+        return self.code in _PASSING
+
+
+class SearchService:
+    """The search service as an evaluation uses it."""
+
+    def __init__(self, channel: grpc.aio.Channel, patience_seconds: float) -> None:
+        """Args:
+        channel: to the service.
+        patience_seconds: how long one problem is tried again while the service is down or busy.
+        """
+        self._stub = search_pb2_grpc.SearchServiceStub(channel)
+        self._patience = patience_seconds
+
+    async def solve(self, request: pb.SolveRequest) -> pb.Solution:
+        """The solution of one problem; SolveFailed where there is none."""
+        give_up = time.monotonic() + self._patience
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._attempt(request)
+            except SolveFailed as failure:
+                if not failure.passing or time.monotonic() + pause > give_up:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the callers
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _attempt(self, request: pb.SolveRequest) -> pb.Solution:
+        timeout = request.budget.seconds + OVERTIME_SECONDS
+        try:
+            async for response in self._stub.Solve(request, timeout=timeout):
+                if response.WhichOneof("event") == "solution":
+                    return response.solution
+        except grpc.aio.AioRpcError as error:
+            raise SolveFailed(error.code(), error.details() or "") from error
+        raise SolveFailed(grpc.StatusCode.INTERNAL, "the stream ended without a solution")
+
+
+@contextlib.asynccontextmanager
+async def connect(target: str, patience_seconds: float) -> AsyncIterator[SearchService]:
+    """The service at a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS."""
+    async with rpc.channel(target) as channel:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await channel.channel_ready()
+        except TimeoutError:
+            raise ServiceAbsent(
+                f"nothing answers at {target}: start the stack with `rstar up`"
+            ) from None
+        yield SearchService(channel, patience_seconds)
