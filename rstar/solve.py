@@ -130,7 +130,7 @@ async def _solve_all(
 ) -> int:
     code = Exit.OK
     for number, problem in enumerate(asked.problems, 1):
-        if not asked.as_json:
+        if problem.id and not asked.as_json:
             _title(out, number, len(asked.problems), problem)
         try:
             solution = await _solve_one(asked, client, problem, err)
@@ -170,8 +170,8 @@ def exit_code(error: ClientError) -> Exit:
 
 
 def _title(out: Console, number: int, count: int, problem: GivenProblem) -> None:
-    place = f"[{number}/{count}] " if count > 1 else ""
-    out.print(Text(f"\n{place}{printable(problem.question).strip()}", "bold blue"), soft_wrap=True)
+    title = f"\n[{number}/{count}] {printable(problem.question).strip()}"
+    out.print(Text(title, "bold blue"), soft_wrap=True)
 
 
 def _present(

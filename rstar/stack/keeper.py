@@ -81,9 +81,11 @@ class Keeper:
         self._poll = select.poll()
         self._poll.register(self._woken, select.POLLIN)
         self._poll.register(sys.stdin.fileno(), select.POLLIN)
-        self._main = subprocess.Popen(
+        # Kept, since an unreferenced Popen reaps its child, and the exit code is lost.
+        self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, preexec_fn=self._die_with_keeper
-        ).pid
+        )
+        self._main = self._process.pid
 
     @staticmethod
     def _die_with_keeper() -> None:

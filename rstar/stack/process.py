@@ -6,15 +6,17 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import STDOUT
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 KEEPER = Path(__file__).with_name("keeper.py")
 MAX_LINE_BYTES = 16 * 1024
 LAST_LINES = 12
 KILL_SECONDS = 15.0
+LAST_OUTPUT_SECONDS = 2.0
 
 
 def describe_exit(code: int) -> str:
@@ -68,6 +70,17 @@ class Lines:
         return text + " [cut]" if len(shown) > MAX_LINE_BYTES else text
 
 
+def _pipe(
+    *, reader: contextlib.ExitStack, writer: contextlib.ExitStack
+) -> tuple[BinaryIO, BinaryIO]:
+    """The two ends of a pipe, each closed by one of the two stacks."""
+    source, sink = os.pipe()
+    return (
+        reader.enter_context(os.fdopen(source, "rb", buffering=0)),
+        writer.enter_context(os.fdopen(sink, "wb", buffering=0)),
+    )
+
+
 class Process:
     """A running command. Make one with `Process.start`.
 
@@ -75,8 +88,16 @@ class Process:
         last_lines: the newest LAST_LINES lines that it printed.
     """
 
-    def __init__(self, child: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        child: asyncio.subprocess.Process,
+        pipes: contextlib.ExitStack,
+        output: asyncio.StreamReader,
+        on_line: Callable[[str], None],
+    ) -> None:
         self._child = child
+        self._pipes = pipes
+        self._output = output
         self._on_line = on_line
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._reader = asyncio.create_task(self._read())
@@ -89,15 +110,24 @@ class Process:
 
         on_line is called with every line of its standard output and error.
         """
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(KEEPER), *command),
-            env=dict(env),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-        )
-        return cls(child, on_line)
+        # Pipes of our own: asyncio's would have `wait` wait for whoever else holds them.
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            lifeline, _ = _pipe(reader=theirs, writer=ours)
+            output, written = _pipe(reader=ours, writer=theirs)
+            stream = asyncio.StreamReader()
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(stream), output
+            )
+            ours.callback(transport.close)
+            child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(KEEPER), *command),
+                env=dict(env),
+                stdin=lifeline,
+                stdout=written,
+                stderr=STDOUT,
+                start_new_session=True,
+            )
+            return cls(child, ours.pop_all(), stream, on_line)
 
     @property
     def pid(self) -> int:
@@ -108,8 +138,11 @@ class Process:
         """The exit code, negative for a signal, once the process and its descendants are gone."""
         code = await self._child.wait()
         await self._kill_session()
-        # Not awaited directly: a cancelled wait must not cancel the reader.
-        await asyncio.wait([self._reader])
+        # Waited for, not awaited: a cancelled wait must not cancel the reader. Nor for long: what
+        # has escaped from session and keeper may hold the pipe.
+        await asyncio.wait([self._reader], timeout=LAST_OUTPUT_SECONDS)
+        self._reader.cancel()
+        self._pipes.close()
         return code
 
     async def stop(self, grace_seconds: float) -> int:
@@ -144,9 +177,7 @@ class Process:
 
     async def _read(self) -> None:
         lines = Lines()
-        stream = self._child.stdout
-        assert stream is not None  # noqa: S101 - it was asked for
-        while data := await stream.read(64 * 1024):
+        while data := await self._output.read(64 * 1024):
             self._emit(lines.feed(data))
         self._emit(lines.flush())
 
