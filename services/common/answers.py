@@ -9,6 +9,8 @@ MAX_ANSWER_CHARS = 1000
 
 _MAX_LAST_LINES = 50  # a matrix printed over more lines than this is no answer
 
+_MAX_BOXES = 32  # of a text that repeats itself only the last ones are read
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 _BARE_BOX = re.compile(r"[^\s${}]+")
 _HASHES = re.compile(r"####\s*(.+)")
@@ -44,7 +46,7 @@ def boxed(text: str) -> str | None:
 
     `\\boxed 5`, without braces, counts too.
     """
-    for match in reversed(list(_BOX.finditer(text))):
+    for match in list(_BOX.finditer(text))[: -_MAX_BOXES - 1 : -1]:
         content = _braced(text, match.end())
         if content is not None:
             return content.strip()
@@ -148,12 +150,15 @@ _CHOICE = re.compile(r"\(?(?P<letter>[A-H])[).:]?")
 
 
 def _braced(text: str, start: int) -> str | None:
-    """What the braces that open at `start` enclose; a bare token where none opens there."""
+    """What the braces that open at `start` enclose, or the bare token there.
+
+    None where they do not close, or only behind more than an answer's length.
+    """
     if not text.startswith("{", start):
         match = _BARE_BOX.match(text, start)
         return match.group() if match else None
     depth = 0
-    for index in range(start, len(text)):
+    for index in range(start, min(len(text), start + MAX_ANSWER_CHARS + 2)):
         depth += {"{": 1, "}": -1}.get(text[index], 0)
         if depth == 0:
             return text[start + 1 : index]

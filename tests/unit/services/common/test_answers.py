@@ -113,6 +113,11 @@ def test_normalize_gives_one_form(answer: str, form: str) -> None:
     assert answers.normalize(answer) == form
 
 
+def test_a_box_larger_than_any_answer_is_none() -> None:
+    assert answers.boxed("\\boxed{" + "9" * 1001 + "}") is None
+    assert answers.boxed("\\boxed{" * 5000) is None
+
+
 @given(st.text(alphabet=r"0123456789.,-+/%$ \{}()[]=:abexpiIs_^'*" + "\n", max_size=60))
 def test_nothing_that_is_printed_breaks_the_reading(text: str) -> None:
     for read in (answers.boxed, answers.from_output, answers.from_text):
