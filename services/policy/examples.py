@@ -20,10 +20,12 @@ class Example:
         problem: its text.
         program: the whole solution, a Python program whose steps begin with `# Step k:` and whose
             last step prints the answer.
+        answer: what it prints.
     """
 
     problem: str
     program: str
+    answer: float
 
 
 EXAMPLES = (
@@ -38,6 +40,7 @@ cookies = 2 * muffins
 total = 3 * muffins + 2 * cookies
 # Step 3: Print the final answer
 print(total)""",
+        168,
     ),
     Example(
         "The sum of two numbers is 31, and the difference of their squares is 93. What is the "
@@ -51,5 +54,6 @@ conditions = [Eq(x + y, 31), Eq(x**2 - y**2, 93)]
 solution = solve(conditions, [x, y], dict=True)[0]
 # Step 3: Print the final answer
 print(max(solution[x], solution[y]))""",
+        17,
     ),
 )
