@@ -9,9 +9,10 @@ import redis.asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis.exceptions import RedisError
 
-from services.common import rpc
-
 HTTP_OK = 200
+# Probes come shortly after each other: the next one must not get the connection that the last one
+# is about to close.
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def grpc_probe(target: str, *, serving_needed: bool = True) -> Probe:
     """
 
     async def probe(timeout: float) -> Readiness:
-        async with rpc.channel(target) as channel:
+        async with grpc.aio.insecure_channel(target, options=OWN_CONNECTION) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
                 reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout)

@@ -31,7 +31,7 @@ def nothing_left() -> Iterator[None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - it is other processes that make it true
+        while not condition():
             await asyncio.sleep(0.05)
 
 

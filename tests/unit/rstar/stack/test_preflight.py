@@ -1,0 +1,82 @@
+"""What is refused before anything is started."""
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rstar.stack import preflight
+from rstar.stack.config import Addresses, StackConfig, choose_addresses
+from rstar.stack.ports import free_ports
+from rstar.stack.preflight import PreflightError
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    return StackConfig(home=tmp_path / "home", port=0, grpc_port=0)
+
+
+async def refusals(config: StackConfig, at: Addresses, *, own_redis: bool = True) -> list[str]:
+    with pytest.raises(PreflightError) as caught:
+        await preflight.check(config, at, own_redis=own_redis)
+    return str(caught.value).splitlines()
+
+
+async def test_a_missing_model_is_named_with_its_cure(config: StackConfig) -> None:
+    [line] = await refusals(config, choose_addresses(config, "unix:///none"))
+    assert "no policy 'qwen2.5-coder-0.5b'" in line
+    assert "rstar models pull qwen2.5-coder-0.5b" in line
+
+
+async def test_a_model_of_an_impossible_name_is_refused(config: StackConfig) -> None:
+    odd = replace(config, model="../x")
+    [line] = await refusals(odd, choose_addresses(odd, ""))
+    assert "model version '../x'" in line
+
+
+async def test_a_missing_ppm_is_named(config: StackConfig) -> None:
+    asked = replace(config, ppm="round-1")
+    lines = await refusals(asked, choose_addresses(asked, ""))
+    assert any("no ppm 'round-1'" in line for line in lines)
+
+
+async def test_taken_ports_are_named_with_their_options(config: StackConfig) -> None:
+    at = choose_addresses(config, "")
+    with socket.create_server(("127.0.0.1", at.rest)), socket.create_server(("127.0.0.1", at.ppm)):
+        lines = await refusals(config, at)
+    assert any(f"port {at.rest}, for the REST API" in li and "--port" in li for li in lines)
+    assert any(f"port {at.ppm}, for ppm" in li and "--grpc-port" in li for li in lines)
+
+
+async def test_an_address_of_another_machine_is_refused(config: StackConfig) -> None:
+    at = replace(choose_addresses(config, ""), host="192.0.2.1")
+    lines = await refusals(config, at)
+    assert any("cannot listen on 192.0.2.1" in line for line in lines)
+
+
+async def test_a_full_disk_is_refused(config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "DISK_BYTES", 1 << 60)
+    lines = await refusals(config, choose_addresses(config, ""))
+    assert any("of disk are free" in line and "--home" in line for line in lines)
+
+
+@pytest.mark.parametrize("url", ["http://example", "redis://127.0.0.1:{port}/0"])
+async def test_a_redis_that_is_not_there_is_refused(config: StackConfig, url: str) -> None:
+    [port] = free_ports("127.0.0.1", 1)
+    lines = await refusals(config, choose_addresses(config, url.format(port=port)), own_redis=False)
+    assert any(line.startswith("--redis-url: ") for line in lines)
+
+
+def test_available_memory_is_below_the_machine_s(tmp_path: Path) -> None:
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert 0 < preflight.available_memory() <= total
+
+
+def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("2000\n")
+    monkeypatch.setattr(preflight, "CGROUP", tmp_path)
+    assert preflight.available_memory() == 3000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert preflight.available_memory() > 5000

@@ -1,0 +1,89 @@
+"""Probes against servers that are there, are not, or are not ready."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+from rstar.stack.journal import Journal
+from rstar.stack.ports import free_ports
+from rstar.stack.readiness import grpc_probe, http_probe, redis_probe
+from rstar.stack.supervisor import Supervisor
+from rstar.stack.unit import Unit
+
+MakeUnit = Callable[..., Unit]
+SECONDS = 10.0
+
+
+async def test_a_serving_grpc_server_is_ready(make_unit: MakeUnit, journal: Journal) -> None:
+    unit = make_unit("first")
+    async with Supervisor([unit], journal):
+        seen = await grpc_probe(unit.address)(SECONDS)
+    assert (seen.ready, seen.answered, seen.detail) == (True, True, "")
+
+
+async def test_a_server_without_its_model_may_do(make_unit: MakeUnit, journal: Journal) -> None:
+    unit = make_unit("first", "--unready")
+    tolerant = grpc_probe(unit.address, serving_needed=False)
+    async with Supervisor([make_unit("second"), _with_probe(unit, tolerant)], journal):
+        strict = await grpc_probe(unit.address)(SECONDS)
+        assert (strict.ready, strict.answered, strict.detail) == (False, True, "not serving")
+        assert (await tolerant(SECONDS)).ready
+
+
+def _with_probe(unit: Unit, probe: object) -> Unit:
+    fields = {name: getattr(unit, name) for name in Unit.__dataclass_fields__}
+    return Unit(**{**fields, "probe": probe})
+
+
+async def test_where_nothing_listens_nothing_answers() -> None:
+    [port] = free_ports("127.0.0.1", 1)
+    for probe in (
+        grpc_probe(f"127.0.0.1:{port}"),
+        http_probe(f"http://127.0.0.1:{port}/ready"),
+        redis_probe(f"redis://127.0.0.1:{port}/0"),
+    ):
+        seen = await probe(SECONDS)
+        assert (seen.ready, seen.answered) == (False, False)
+        assert seen.detail
+
+
+async def test_an_http_service_says_what_it_waits_for() -> None:
+    body = json.dumps(
+        {
+            "ready": False,
+            "dependencies": {
+                "redis": {"ready": True, "detail": ""},
+                "policy": {"ready": False, "detail": "loading"},
+            },
+        }
+    )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 503 Unavailable\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        writer.write(f"{head}\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        seen = await http_probe(f"http://127.0.0.1:{port}/ready")(SECONDS)
+    assert (seen.ready, seen.answered, seen.detail) == (False, True, "policy: loading")
+
+
+async def test_a_server_that_says_nothing_does_not_hold_the_probe() -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        for probe in (
+            grpc_probe(f"127.0.0.1:{port}"),
+            http_probe(f"http://127.0.0.1:{port}/ready"),
+            redis_probe(f"redis://127.0.0.1:{port}/0"),
+        ):
+            async with asyncio.timeout(30):
+                assert not (await probe(0.3)).answered
