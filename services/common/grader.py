@@ -1,8 +1,8 @@
 """Whether two answers are equal.
 
 Equal text, numbers and words are decided at once, in this process. The rest goes to math-verify in
-worker processes that are killed at a deadline: an answer such as `9^{9^{9^{9}}}` would occupy it
-for ever. A pair that kills its worker counts as not equal.
+worker processes that are killed at a deadline: an answer such as `(10^{9})!` would occupy it for
+ever. A pair that kills its worker counts as not equal.
 """
 
 import asyncio
@@ -150,7 +150,8 @@ class Grader:
 def compare_text(a: str, b: str) -> bool | None:
     """Equality of two answers as far as text, exact numbers and words decide it, else None.
 
-    An empty answer equals nothing; neither does one of more than MAX_ANSWER_CHARS characters.
+    An empty answer equals nothing; neither does one of more than MAX_ANSWER_CHARS characters. A
+    number beyond all bounds equals only its own text.
     """
     if not a.strip() or not b.strip() or max(len(a), len(b)) > answers.MAX_ANSWER_CHARS:
         return False
@@ -162,6 +163,8 @@ def compare_text(a: str, b: str) -> bool | None:
         return numerals.equal(number_a, number_b)
     if _WORDS.fullmatch(form_a) and _WORDS.fullmatch(form_b):
         return _compare_words(form_a, form_b)
+    if numerals.is_explosive(form_a) or numerals.is_explosive(form_b):
+        return False
     return None
 
 

@@ -5,6 +5,7 @@ percentages, digits with a base (`204_5`), number words for powers of a thousand
 any of them. Nothing is evaluated that could grow beyond what is written: powers are not numbers.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +34,13 @@ _NUMERAL = re.compile(
     (?P<unit>\s*[A-Za-z][A-Za-z ./]*(?:\^\{?[23]\}?)?)?""",
     re.VERBOSE,
 )
+
+_EXPONENT_DIGITS = 5
+_RAISED = r"(?:\^|\*\*)[\s{(]*"
+_POWER = re.compile(
+    rf"{_RAISED}(?P<exponent>\d+)(?:[\s)}}]*{_RAISED}(?P<above>\d+)(?P<higher>[\s)}}]*{_RAISED}\d)?)?"
+)
+_FACTORIAL = re.compile(r"\d{6,}[\s)}]*!|factorial\(\d{6,}|!\s*!")
 
 _THOUSANDS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
@@ -127,6 +135,19 @@ def parse(text: str) -> Numeral | None:
 def without_unit(expression: str) -> str:
     """An expression without the known unit of two or more letters that ends it."""
     return _TRAILING_UNIT.sub("", expression)
+
+
+def is_explosive(expression: str) -> bool:
+    """Whether an expression has a power or factorial that no one can write out: `9^{9^{9}}`.
+
+    A screen over the text: what it lets through may still be too large.
+    """
+    for match in _POWER.finditer(expression):
+        exponent, above, higher = match["exponent"], match["above"], match["higher"]
+        digits = len(exponent) if above is None else int(above[:9]) * math.log10(int(exponent) or 1)
+        if higher or digits > _EXPONENT_DIGITS:
+            return True
+    return _FACTORIAL.search(expression) is not None
 
 
 def equal(a: Numeral, b: Numeral) -> bool:

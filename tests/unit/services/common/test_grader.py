@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import sys
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest_asyncio
 
 from services.common import answers, grader
 from services.common.grader import Grader, GraderUnavailable
+from services.common.grader_worker import MEMORY_BYTES
 
 TABLE = tomllib.loads((Path(__file__).parent / "grading_pairs.toml").read_text())
-HANGS = "9^{9^{9^{9}}}"
+HANGS = "(10^{9})!"
 # Long enough for a slow machine; no pair but the hanging ones comes near it.
 PATIENT = 60.0
 
@@ -119,9 +121,41 @@ async def test_closing_kills_the_workers_and_ends_what_waits() -> None:
         await some.equal("x + 1", "1 + x")
 
 
-async def test_a_worker_that_fills_memory_is_no_danger() -> None:
-    async with Grader(workers=1, deadline=4.0) as some:
-        assert not await some.equal("10**(10**10)", "x")
+async def test_a_worker_is_limited_in_memory_and_leaves_no_core() -> None:
+    async with Grader(workers=1, deadline=PATIENT) as some:
+        (worker,) = some._workers
+        assert worker._process is not None
+        limits = Path(f"/proc/{worker._process.pid}/limits").read_text()
+    assert f"Max address space         {MEMORY_BYTES}" in limits
+    assert "Max core file size        0 " in limits
+
+
+async def test_a_worker_dies_with_its_owner() -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from services.common.grader import Grader\n"
+        "async def main():\n"
+        "    some = Grader()\n"
+        "    await some.start()\n"
+        "    print(some._workers[0]._process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(main())\n"
+    )
+    owner = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await owner.communicate()
+    async with asyncio.timeout(PATIENT):
+        while is_running(int(out)):
+            await asyncio.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 async def test_waiting_pairs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +187,9 @@ async def test_results_are_cached_up_to_a_bound(monkeypatch: pytest.MonkeyPatch)
         ("x+1", "1+x", None),
         (HANGS, "1", None),
         (HANGS, HANGS, True),
+        ("9^{9^{9^{9}}}", "1", False),
+        ("9**9**9**9", "9^{9^{9^{9}}}", False),
+        ("2^{2^{3}}", "256", None),
         ("1" * (answers.MAX_ANSWER_CHARS + 1), "1", False),
     ],
 )

@@ -81,3 +81,17 @@ def test_the_unit_at_the_end_of_an_expression_goes() -> None:
     assert numerals.without_unit(r"3\sqrt{2} cm^2") == r"3\sqrt{2}"
     assert numerals.without_unit("a in") == "a"
     assert numerals.without_unit("2m") == "2m"
+
+
+@pytest.mark.parametrize(
+    "text", ["9^{9^{9^{9}}}", "9**9**9", "2^{1000000}", "x^{9^9}", "1000000!", "factorial(1000000)"]
+)
+def test_powers_beyond_all_bounds_are_seen(text: str) -> None:
+    assert numerals.is_explosive(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2^{1009}", "2^{2^{3}}", "x^2y^3", "(x^2)^3", "100!", "2^{k-1}", "0^0^0"]
+)
+def test_ordinary_powers_are_let_through(text: str) -> None:
+    assert not numerals.is_explosive(text)
