@@ -125,7 +125,7 @@ async def test_a_worker_is_limited_in_memory_and_leaves_no_core() -> None:
     async with Grader(workers=1, deadline=PATIENT) as some:
         (worker,) = some._workers
         assert worker._process is not None
-        limits = Path(f"/proc/{worker._process.pid}/limits").read_text()
+        limits = limits_of(worker._process.pid)
     assert f"Max address space         {MEMORY_BYTES}" in limits
     assert "Max core file size        0 " in limits
 
@@ -148,6 +148,10 @@ async def test_a_worker_dies_with_its_owner() -> None:
     async with asyncio.timeout(PATIENT):
         while is_running(int(out)):
             await asyncio.sleep(0.05)
+
+
+def limits_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/limits").read_text()
 
 
 def is_running(pid: int) -> bool:
