@@ -7,12 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from rstar import evaluate, models
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="rStar-Math as a platform: a small language model that reasons by searching.",
 )
+app.add_typer(models.app, name="models")
+app.add_typer(evaluate.app, name="eval")
 
 
 class LogFormat(StrEnum):

@@ -34,11 +34,8 @@ Probe = Callable[[float], Awaitable[Readiness]]
 """Asks once, within so many seconds; never raises for what the service does."""
 
 
-def grpc_probe(target: str, *, serving_needed: bool = True) -> Probe:
-    """Ask `grpc.health.v1` for the process as a whole.
-
-    Where serving is not needed, a server that answers is ready: a PPM without a model, say.
-    """
+def grpc_probe(target: str) -> Probe:
+    """Ask `grpc.health.v1` for the process as a whole."""
 
     async def probe(timeout: float) -> Readiness:
         async with grpc.aio.insecure_channel(target, options=OWN_CONNECTION) as channel:
@@ -48,7 +45,7 @@ def grpc_probe(target: str, *, serving_needed: bool = True) -> Probe:
             except grpc.aio.AioRpcError as error:
                 return Readiness(False, False, f"{error.code().name}: {error.details()}")
         serving = reply.status == health_pb2.HealthCheckResponse.SERVING
-        return Readiness(serving or not serving_needed, True, "" if serving else "not serving")
+        return Readiness(serving, True, "" if serving else "not serving")
 
     return probe
 

@@ -42,21 +42,15 @@ def redis_unit(folder: RedisFolder) -> Unit:
 
 
 def grpc_unit(
-    config: StackConfig,
-    name: str,
-    port: int,
-    *,
-    start_seconds: float,
-    serving_needed: bool = True,
-    **fields: object,
+    config: StackConfig, name: str, port: int, start_seconds: float, **fields: object
 ) -> Unit:
-    """A service that speaks gRPC alone."""
+    """A service that speaks gRPC alone; fields are settings of its own."""
     target = f"{LOOPBACK}:{port}"
     return Unit(
         name,
         service_command(name),
         environment(config, name, host=LOOPBACK, port=port, **fields),
-        grpc_probe(target, serving_needed=serving_needed),
+        grpc_probe(target),
         target,
         start_seconds=start_seconds,
     )
@@ -89,18 +83,11 @@ def search_unit(config: StackConfig, at: Addresses, *, own_redis: bool) -> Unit:
 def stack_units(config: StackConfig, at: Addresses, folder: RedisFolder | None) -> list[Unit]:
     """Everything that runs; without a Redis where one's own is used."""
     small, large = SMALL_SERVICE_SECONDS, config.start_seconds
-    ppm_seconds = large if config.ppm else small
+    store = config.store_folder
     return [
         *([redis_unit(folder)] if folder else []),
-        grpc_unit(config, "sandbox", at.sandbox, start_seconds=small),
-        grpc_unit(config, "policy", at.policy, start_seconds=large, model=config.model),
-        grpc_unit(
-            config,
-            "ppm",
-            at.ppm,
-            start_seconds=ppm_seconds,
-            serving_needed=bool(config.ppm),
-            model=config.ppm,
-        ),
+        grpc_unit(config, "sandbox", at.sandbox, small),
+        grpc_unit(config, "policy", at.policy, large, model=config.model, store=store),
+        grpc_unit(config, "ppm", at.ppm, large, model=config.ppm, store=store),
         search_unit(config, at, own_redis=folder is not None),
     ]

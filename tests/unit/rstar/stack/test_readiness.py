@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from rstar.stack.journal import Journal
 from rstar.stack.ports import free_ports
-from rstar.stack.readiness import grpc_probe, http_probe, redis_probe
+from rstar.stack.readiness import Probe, Readiness, grpc_probe, http_probe, redis_probe
 from rstar.stack.supervisor import Supervisor
 from rstar.stack.unit import Unit
 
@@ -21,18 +22,22 @@ async def test_a_serving_grpc_server_is_ready(make_unit: MakeUnit, journal: Jour
     assert (seen.ready, seen.answered, seen.detail) == (True, True, "")
 
 
-async def test_a_server_without_its_model_may_do(make_unit: MakeUnit, journal: Journal) -> None:
+async def test_a_server_that_does_not_serve_is_not_ready(
+    make_unit: MakeUnit, journal: Journal
+) -> None:
     unit = make_unit("first", "--unready")
-    tolerant = grpc_probe(unit.address, serving_needed=False)
-    async with Supervisor([make_unit("second"), _with_probe(unit, tolerant)], journal):
-        strict = await grpc_probe(unit.address)(SECONDS)
-        assert (strict.ready, strict.answered, strict.detail) == (False, True, "not serving")
-        assert (await tolerant(SECONDS)).ready
+    answering = replace(unit, probe=_answers(unit.probe))
+    async with Supervisor([answering], journal):
+        seen = await grpc_probe(unit.address)(SECONDS)
+    assert (seen.ready, seen.answered, seen.detail) == (False, True, "not serving")
 
 
-def _with_probe(unit: Unit, probe: object) -> Unit:
-    fields = {name: getattr(unit, name) for name in Unit.__dataclass_fields__}
-    return Unit(**{**fields, "probe": probe})
+def _answers(probe: Probe) -> Probe:
+    async def answered(timeout: float) -> Readiness:
+        seen = await probe(timeout)
+        return replace(seen, ready=seen.answered)
+
+    return answered
 
 
 async def test_where_nothing_listens_nothing_answers() -> None:
