@@ -1,0 +1,64 @@
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from services.common.pb.policy.v1 import policy_pb2 as pb
+from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
+from services.common.store import StoredModel
+from tests.support.model_service import connect, started
+
+CALL_SECONDS = 120
+MAX_IN_FLIGHT = 8
+
+PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are left?"
+
+
+class Policy:
+    """A served policy and what tests ask of it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.stub = pb_grpc.PolicyServiceStub(channel)
+
+    def call(
+        self, count: int = 1, *, timeout: float = CALL_SECONDS, **changes: object
+    ) -> grpc.aio.UnaryStreamCall:
+        """Begin a Propose; changes are fields of the request or of its sampling."""
+        sampling = {"temperature": 0.0, "max_tokens": 48, "max_steps": 1}
+        fields: dict[str, object] = {"search_id": "test", "problem": PROBLEM, "count": count}
+        for name, value in changes.items():
+            known = name in pb.Sampling.DESCRIPTOR.fields_by_name
+            (sampling if known else fields)[name] = value
+        request = pb.ProposeRequest(sampling=pb.Sampling(**sampling), **fields)
+        return self.stub.Propose(request, timeout=timeout)
+
+    async def propose(self, count: int = 1, **changes: object) -> list[pb.ProposeResponse]:
+        """All candidates of a call, in the order of their indices."""
+        got = [response async for response in self.call(count, **changes)]
+        return sorted(got, key=lambda response: response.index)
+
+    async def failure(self, **changes: object) -> grpc.aio.AioRpcError:
+        """The error of a call that must fail."""
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await self.propose(**changes)
+        return raised.value
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def policy(
+    smollm2: StoredModel, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Policy]:
+    """A server of the smallest model."""
+    log = tmp_path_factory.mktemp("policy") / "log"
+    settings = {
+        "store": smollm2.path.parent.parent,
+        "model": smollm2.manifest.version,
+        "max_in_flight": MAX_IN_FLIGHT,
+        "max_count": MAX_IN_FLIGHT,
+        "kv_cache_gib": 0.5,
+    }
+    async with started("policy", log, **settings) as server:
+        channel = await connect(server)
+        yield Policy(channel)
+        await channel.close()

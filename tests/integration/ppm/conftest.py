@@ -1,0 +1,12 @@
+import pytest
+
+from services.common.store import ModelStore, StoredModel
+from tests.support.ppm import make_ppm
+
+
+@pytest.fixture(scope="session")
+def ppm_store(smollm2: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """A store that holds one small PPM, tests.support.ppm.VERSION."""
+    store = ModelStore(tmp_path_factory.mktemp("store"))
+    make_ppm(smollm2, store, tmp_path_factory.mktemp("ppm"))
+    return store

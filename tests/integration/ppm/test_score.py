@@ -1,0 +1,130 @@
+"""Score, as a caller sees it, on a real model."""
+
+import math
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from services.common.pb.ppm.v1 import ppm_pb2 as pb
+from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
+from services.common.steps import Step, render_scored
+from services.common.store import ModelStore
+from services.ppm.servicer import NAME
+from tests.support.model_service import SERVING, connect, health, started
+from tests.support.ppm import SCALE, VERSION
+
+pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+
+CALL_SECONDS = 120
+PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are left?"
+SOLUTIONS = [
+    [Step("# Step 1: Count the cups\ncups = 4 * 6")],
+    [Step("# Step 1: Count the cups\ncups = 4 + 6")],
+    [
+        Step("# Step 1: Count the cups\ncups = 4 * 6"),
+        Step("# Step 2: Print what is left\nprint(cups - 5)", ends_code=True, output="19\n"),
+    ],
+    [
+        Step("# Step 1: Count the cups\ncups = 4 * 6"),
+        Step("# Step 2: Print what is left\nprint(cups - 5)", ends_code=True, output="19\n"),
+        Step("The answer is \\boxed{19}."),
+    ],
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def channel(
+    ppm_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server of a small PPM."""
+    log = tmp_path_factory.mktemp("ppm-log") / "log"
+    settings = {
+        "store": ppm_store.root,
+        "model": VERSION,
+        "kv_cache_gib": 0.5,
+        "context_tokens": 512,
+        "max_in_flight": 16,
+        "max_batch": 32,
+    }
+    async with started("ppm", log, **settings) as server:
+        channel = await connect(server, NAME)
+        yield channel
+        await channel.close()
+
+
+def request(solutions: list[list[Step]], **changes: object) -> pb.ScoreRequest:
+    return pb.ScoreRequest(
+        search_id="test",
+        problem=PROBLEM,
+        solutions=[
+            pb.PartialSolution(
+                steps=[pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps]
+            )
+            for steps in solutions
+        ],
+        **changes,
+    )
+
+
+async def score(channel: grpc.aio.Channel, *args: object, **kwargs: object) -> pb.ScoreResponse:
+    stub = pb_grpc.PpmServiceStub(channel)
+    return await stub.Score(request(*args, **kwargs), timeout=CALL_SECONDS)
+
+
+async def test_info(channel: grpc.aio.Channel) -> None:
+    info = await pb_grpc.PpmServiceStub(channel).Info(pb.InfoRequest(), timeout=10)
+    assert (info.ready, info.model_version, info.scale) == (True, VERSION, SCALE)
+    assert (info.context_tokens, info.max_in_flight) == (512, 16)
+    assert await health(channel) == SERVING
+
+
+async def test_scores_are_the_models(channel: grpc.aio.Channel, ppm_store: ModelStore) -> None:
+    """Raw logits as plain transformers gives them, each for its own solution."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    path = ppm_store.path("ppm", VERSION)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
+    texts = [render_scored(PROBLEM, steps) for steps in SOLUTIONS]
+    encoded = [tokenizer(text, return_tensors="pt") for text in texts]
+    with torch.no_grad():
+        expected = [model(**inputs).logits.item() for inputs in encoded]
+    assert max(expected) - min(expected) > 0.1  # else any order would do
+
+    response = await score(channel, SOLUTIONS)
+
+    assert response.model_version == VERSION
+    assert [s.tokens for s in response.scores] == [e["input_ids"].shape[1] for e in encoded]
+    assert [s.logit for s in response.scores] == pytest.approx(expected, abs=0.05)
+    for given in response.scores:
+        assert given.value == pytest.approx(math.tanh(given.logit / SCALE), abs=1e-9)
+
+
+async def test_a_score_does_not_depend_on_its_batch(channel: grpc.aio.Channel) -> None:
+    together = await score(channel, SOLUTIONS)
+    alone = [(await score(channel, [steps])).scores[0].logit for steps in SOLUTIONS]
+    assert [given.logit for given in together.scores] == pytest.approx(alone, abs=0.02)
+
+
+async def test_a_long_solution_is_refused_by_name_not_cut(channel: grpc.aio.Channel) -> None:
+    long = [*SOLUTIONS[0], Step("# Step 2: Go on\n" + "x = 1\n" * 500)]
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await score(channel, [SOLUTIONS[0], long])
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.details().startswith("solutions[1]: must be at most 512 tokens")
+
+
+async def test_more_than_may_be_in_flight_is_refused(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await score(channel, [SOLUTIONS[0]] * 17)
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_another_version_is_not_served(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await score(channel, SOLUTIONS, model_version="other")
+    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert "NO_MODEL" not in raised.value.details()
