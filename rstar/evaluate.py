@@ -116,6 +116,7 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
     from rich.console import Console
 
     from rstar.eval_view import View, runs_table
+    from services.common.grader import GraderUnavailable
     from trainer.evaluation.evaluate import evaluate as run_evaluation
     from trainer.evaluation.problems import BadProblems
     from trainer.evaluation.records import RunError
@@ -128,6 +129,7 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
         RunError: Exit.REFUSED,
         ServiceAbsent: Exit.UNREACHABLE,
         RunStopped: Exit.STOPPED,
+        GraderUnavailable: Exit.STOPPED,
     }
     try:
         with View(err) as view:

@@ -40,6 +40,47 @@ _MATH_WORDS = frozenset(
     )
 )
 
+_SYMBOLS = {
+    ord(symbol): latex
+    for symbol, latex in {
+        "\u2212": "-",  # minus sign
+        "\u2013": "-",  # en dash
+        "\u03c0": r"\pi ",
+        "\u221e": r"\infty ",
+        "\u221a": r"\sqrt ",
+        "\u2264": r"\le ",
+        "\u2265": r"\ge ",
+        "\u00d7": r"\times ",
+        "\u00b7": r"\cdot ",
+        "\u222a": r"\cup ",
+        "\u00b1": r"\pm ",
+        "\u00b2": "^2",
+        "\u00b3": "^3",
+    }.items()
+}
+_TYPESETTING = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", ""),
+        (r"\\(?:displaystyle|limits|quad|qquad)(?![A-Za-z])", " "),
+        (r"(?<!\\)\\!", ""),
+        (r"(?<!\\)\\[,;: ]|~", " "),
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
+        (r"\\?\$", ""),
+        (r"\\%", "%"),
+        (r"\s*(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\u00b0)", ""),
+        (r"(?<=\d)\{,\}(?=\d{3})", ","),
+    )
+)
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3})+(?:\.\d+)?")
+_FRACTION = re.compile(
+    r"(?<![\^_/*}A-Za-z])\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))(?![\^!_/\w])"
+)
+_LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
+_DECIMAL = re.compile(r"(?<![\w.])(?P<whole>\d+)(?:\.(?P<part>\d*))?(?![\w.])")
+_CHOICE = re.compile(r"\(?(?P<letter>[A-H])[).:]?")
+
 
 def boxed(text: str) -> str | None:
     """The content of the last complete `\\boxed{}` or `\\fbox{}`, braces matched; or None.
@@ -105,48 +146,6 @@ def normalize(answer: str) -> str:
     if match := _CHOICE.fullmatch(text):
         return match["letter"]
     return _DECIMAL.sub(_plain_decimal, text.removeprefix("+"))
-
-
-_SYMBOLS = {
-    ord(symbol): latex
-    for symbol, latex in {
-        "\u2212": "-",  # minus sign
-        "\u2013": "-",  # en dash
-        "\u03c0": r"\pi ",
-        "\u221e": r"\infty ",
-        "\u221a": r"\sqrt ",
-        "\u2264": r"\le ",
-        "\u2265": r"\ge ",
-        "\u00d7": r"\times ",
-        "\u00b7": r"\cdot ",
-        "\u222a": r"\cup ",
-        "\u00b1": r"\pm ",
-        "\u00b2": "^2",
-        "\u00b3": "^3",
-    }.items()
-}
-_TYPESETTING = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z])", ""),
-        (r"\\(?:displaystyle|limits|quad|qquad)(?![A-Za-z])", " "),
-        (r"(?<!\\)\\!", ""),
-        (r"(?<!\\)\\[,;: ]|~", " "),
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(?:text(?:bf|it|rm|normal)?|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
-        (r"\\?\$", ""),
-        (r"\\%", "%"),
-        (r"\s*(?:\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})|\u00b0)", ""),
-        (r"(?<=\d)\{,\}(?=\d{3})", ","),
-    )
-)
-_GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\s?\d{3})+(?:\.\d+)?")
-_FRACTION = re.compile(
-    r"(?<![\^_/*}A-Za-z])\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))(?![\^!_/\w])"
-)
-_LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
-_DECIMAL = re.compile(r"(?<![\w.])(?P<whole>\d+)(?:\.(?P<part>\d*))?(?![\w.])")
-_CHOICE = re.compile(r"\(?(?P<letter>[A-H])[).:]?")
 
 
 def _braced(text: str, start: int) -> str | None:

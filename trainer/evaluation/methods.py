@@ -11,6 +11,7 @@ from services.common.pb.search.v1 import search_pb2 as pb
 
 MAX_CANDIDATES = 64
 MAX_ROLLOUTS = 10_000
+MAX_TOKENS = 10_000_000
 DEFAULT_SECONDS = 600.0
 DEFAULT_TOKENS = 1600
 DEFAULT_SAMPLES = 16
@@ -18,19 +19,30 @@ DEFAULT_SAMPLES = 16
 _NAMES = ("greedy", "majority", "search")
 _MAJORITY = re.compile(r"majority@(\d+)")
 
-_BUDGET_TYPES: Mapping[str, type[int] | type[float]] = {
-    "rollouts": int,
-    "tokens": int,
-    "seconds": float,
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """What search.proto allows for a number."""
+
+    kind: type[int] | type[float]
+    low: float
+    high: float
+
+
+# Limits of fields, as search.proto states them; None for a word.
+_BUDGET: Mapping[str, _Range | None] = {
+    "rollouts": _Range(int, 1, MAX_ROLLOUTS),
+    "tokens": _Range(int, 1, MAX_TOKENS),
+    "seconds": _Range(float, 0.001, 3600),
 }
-_OPTION_TYPES: Mapping[str, type[int] | type[float] | type[str]] = {
-    "candidates": int,
-    "depth": int,
-    "exploration": float,
-    "temperature": float,
-    "parallel": int,
-    "answer": str,
-    "expansion": str,
+_OPTIONS: Mapping[str, _Range | None] = {
+    "candidates": _Range(int, 1, MAX_CANDIDATES),
+    "depth": _Range(int, 1, 64),
+    "exploration": _Range(float, 0, 100),
+    "temperature": _Range(float, 0, 2),
+    "parallel": _Range(int, 1, 64),
+    "answer": None,
+    "expansion": None,
 }
 _WORDS: Mapping[str, Mapping[str, int]] = {
     "answer": {word.removeprefix("ANSWER_RULE_").lower(): n for word, n in pb.AnswerRule.items()},
@@ -80,8 +92,8 @@ class Method:
         }
         return pb.SolveRequest(
             problem=question,
-            budget=pb.Budget(**self.budget),  # type: ignore[arg-type]  # typed by _BUDGET_TYPES
-            search=pb.SearchOptions(seed=self.seed_of(problem_id), **options),  # type: ignore[arg-type]  # typed by _OPTION_TYPES
+            budget=pb.Budget(**self.budget),  # type: ignore[arg-type]  # typed by _BUDGET
+            search=pb.SearchOptions(seed=self.seed_of(problem_id), **options),  # type: ignore[arg-type]  # typed by _OPTIONS
         )
 
 
@@ -103,8 +115,8 @@ def parse_methods(
     wanted = list(dict.fromkeys(_split(names)))
     if not wanted:
         raise BadMethod("method: none given")
-    limits = _assignments("budget", budget, _BUDGET_TYPES)
-    chosen = _assignments("set", options, _OPTION_TYPES)
+    limits = _assignments("budget", budget, _BUDGET)
+    chosen = _assignments("set", options, _OPTIONS)
     made = [_method(name, limits, chosen, seed) for name in wanted]
     for group, given in (("budget", limits), ("set", chosen)):
         for key, value in given.items():
@@ -143,7 +155,7 @@ def _method(
 
 def _whole(samples: int, seconds: float) -> dict[str, int | float]:
     """A budget of so many samples: tokens are counted but do not end it."""
-    return {"rollouts": samples, "tokens": 10_000_000, "seconds": seconds}
+    return {"rollouts": samples, "tokens": MAX_TOKENS, "seconds": seconds}
 
 
 def _fixed(
@@ -159,20 +171,32 @@ def _split(words: Iterable[str]) -> list[str]:
 
 
 def _assignments(
-    group: str, words: Iterable[str], types: Mapping[str, type[int] | type[float] | type[str]]
+    group: str, words: Iterable[str], fields: Mapping[str, _Range | None]
 ) -> dict[str, int | float | str]:
     found: dict[str, int | float | str] = {}
     for word in _split(words):
         name, equals, text = word.partition("=")
-        if name not in types or not equals:
-            raise BadMethod(f"{group} {word}: give any of {', '.join(types)} as name=value")
-        if name in _WORDS and text not in _words(name):
+        if name not in fields or not equals:
+            raise BadMethod(f"{group} {word}: give any of {', '.join(fields)} as name=value")
+        allowed = fields[name]
+        if allowed is not None:
+            found[name] = _number(f"{group} {name}", text, allowed)
+        elif text in _words(name):
+            found[name] = text
+        else:
             raise BadMethod(f"{group} {name}: one of {', '.join(_words(name))}, not {text!r}")
-        try:
-            found[name] = types[name](text)
-        except ValueError:
-            raise BadMethod(f"{group} {name}: a number is wanted, not {text!r}") from None
     return found
+
+
+def _number(place: str, text: str, allowed: _Range) -> int | float:
+    limits = f"a number from {allowed.low:g} to {allowed.high:,}"
+    try:
+        value = allowed.kind(text)
+    except ValueError:
+        raise BadMethod(f"{place}: {limits} is wanted, not {text!r}") from None
+    if not allowed.low <= value <= allowed.high:
+        raise BadMethod(f"{place}: {limits} is wanted, not {text}")
+    return value
 
 
 def _words(name: str) -> list[str]:

@@ -113,8 +113,11 @@ class RunFolder:
         self.records: dict[str, Record] = {}
 
     def __enter__(self) -> Self:
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = (self.path / RECORDS_FILE).open("ab+")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / RECORDS_FILE).open("ab+")
+        except OSError as error:
+            raise RunError(f"cannot write a run there: {error}") from error
         try:
             self._lock(file)
             self._check_settings()
@@ -143,9 +146,12 @@ class RunFolder:
         if self._file is None:
             raise RunError(f"{self.path} is not open")
         self._check_models(record)
-        self._file.write(record.model_dump_json().encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(record.model_dump_json().encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RunError(f"{self.path / RECORDS_FILE}: {error}") from error
         self.records[record.id] = record
 
     def _lock(self, file: IO[bytes]) -> None:

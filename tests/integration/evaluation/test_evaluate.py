@@ -178,17 +178,17 @@ async def test_a_service_that_stays_away_stops_the_run(data: Path) -> None:
 
 async def test_refused_settings_stop_the_run_but_a_refused_problem_does_not(data: Path) -> None:
     def refusing(request: pb.SolveRequest) -> pb.Solution:
-        if request.search.depth > 64:
-            raise rpc.InvalidField("search.depth", "at most 64")
+        if request.search.depth > 32:
+            raise rpc.InvalidField("search.depth", "at most 32")
         if "root" in request.problem:
             raise rpc.InvalidField("problem", "too long")
         return script(request)
 
     async with serving(ScriptedSearch(refusing)) as target:
-        settings = await run(target, data, "--method", "search", "--set", "depth=65")
+        settings = await run(target, data, "--method", "search", "--set", "depth=33")
         problem = await run(target, data, "--method", "search")
     assert settings.code == 4
-    assert "search.depth: at most 64" in settings.err
+    assert "search.depth: at most 32" in settings.err
     assert problem.code == 1
     assert problem.runs[0]["failures"] == 1
 
@@ -255,8 +255,10 @@ async def test_bad_input_is_named_without_a_traceback(data: Path) -> None:
         absent = await run(nobody, data, "--method", "greedy")
     unknown = await run(nobody, data, "--method", "guess")
     missing = await run(nobody, data.with_name("none.jsonl"))
-    assert (absent.code, unknown.code, missing.code) == (3, 2, 2)
+    async with serving(ScriptedSearch(script)) as target:
+        file_as_folder = await run(target, data, "--out", str(data))
+    assert (absent.code, unknown.code, missing.code, file_as_folder.code) == (3, 2, 2, 2)
     assert "nothing answers at" in absent.err
     assert "method guess: not one of" in unknown.err
     assert "none.jsonl" in missing.err
-    assert not any("Traceback" in ran.err for ran in (absent, unknown, missing))
+    assert not any("Traceback" in ran.err for ran in (absent, unknown, missing, file_as_folder))
