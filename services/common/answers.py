@@ -246,7 +246,8 @@ def _without_unit(text: str) -> str:
     if match is None or not match["number"].strip():
         return text
     words = re.findall(r"[A-Za-z]+", match["rest"].lower())
-    counts_more = re.search(r"[=<>*+\\]|,\s*\d|\b(?:and|or)\b", match["rest"])
+    # "18 apples, 5 oranges", "2 hours 30 minutes": the first number alone is not the answer.
+    counts_more = re.search(r"[=<>*+\\]|,\s*\d|^\w+\s+\d|\b(?:and|or)\b", match["rest"])
     return text if words[0] in _MATH_WORDS or counts_more else match["number"].strip()
 
 

@@ -60,7 +60,7 @@ def test_output_is_stripped_to_its_answer(output: str, expected: str) -> None:
         *("sqrt(2)/2", "x**2 + 2*x", "x + y = 7", "f(x) = x**2", "x > 2", "2 <= x < 5", "50%"),
         *("5 and 6", "2 pi", "3 to 1", "5 PM", "5 million", "12:30", "1.5e-05", "5!", "5 m"),
         *("Matrix([[1], [2]])", "Interval.open(2, 3)", "no solution", "x=5 or x=-3"),
-        *("18 apples, 5 oranges", "-5", ".5", "True"),
+        *("18 apples, 5 oranges", "2 hours 30 minutes", "-5", ".5", "True"),
     ],
 )
 def test_an_answer_that_stands_alone_stays_whole(answer: str) -> None:
