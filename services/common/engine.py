@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import multiprocessing
 import os
 from collections.abc import AsyncGenerator
@@ -75,8 +76,9 @@ class EngineSettings(ServiceSettings):
         1, ge=1, le=64, description="GPUs (or NUMA nodes) that share each layer."
     )
     cpu_threads: str = Field(
-        "auto",
-        description="Cores for computing on a CPU, for example 0-3; auto takes all allowed ones.",
+        "",
+        description="Cores that the engine's threads are pinned to on a CPU, for example 0-3; "
+        "empty leaves them on all allowed cores, to share those with other services.",
     )
     eager: bool | None = Field(
         None, description="Skip compiling the model; unset means on a CPU only."
@@ -199,21 +201,22 @@ def _build(settings: EngineSettings, model: Path, runner: str) -> "AsyncLLM":
 
 def _set_environment(settings: EngineSettings) -> None:
     """vLLM reads these when it is imported, and its child processes inherit them."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    if settings.tensor_parallel > 1:
-        cores = "auto"  # split by NUMA node, as vLLM does it
+    level = "DEBUG" if settings.log_level == "debug" else "ERROR"
+    logging.getLogger("vllm").setLevel(level)
+    # Several GPUs' or NUMA nodes' workers must keep to their own cores, which vLLM works out.
+    threads = "auto" if settings.tensor_parallel > 1 else "nobind"
     os.environ |= {
         # Models come from the store; nothing is fetched, nothing is reported.
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",
-        "VLLM_LOGGING_LEVEL": "DEBUG" if settings.log_level == "debug" else "ERROR",
+        "VLLM_LOGGING_LEVEL": level,
         # Forking a process that runs gRPC's threads deadlocks.
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_CPU_OMP_THREADS_BIND": cores
-        if settings.cpu_threads == "auto"
-        else (settings.cpu_threads),
+        "VLLM_CPU_OMP_THREADS_BIND": settings.cpu_threads or threads,
     }
+    # Threads that spin while they wait take the cores from the other services of this machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _arguments(settings: EngineSettings, model: Path, runner: str) -> "AsyncEngineArgs":
@@ -226,7 +229,7 @@ def _arguments(settings: EngineSettings, model: Path, runner: str) -> "AsyncEngi
         model=str(model),
         runner=runner,
         dtype=_dtype(settings, cpu=cpu),
-        max_model_len=_context_tokens(settings, model, cpu=cpu),
+        max_model_len=context_tokens(settings, model, cpu=cpu),
         max_num_seqs=settings.batch_sequences,
         max_num_batched_tokens=settings.batch_tokens or None,
         kv_cache_memory_bytes=int(cache_gib * GIB) or None,
@@ -252,7 +255,8 @@ def _dtype(settings: EngineSettings, *, cpu: bool) -> str:
     return settings.dtype
 
 
-def _context_tokens(settings: EngineSettings, model: Path, *, cpu: bool) -> int | None:
+def context_tokens(settings: EngineSettings, model: Path, *, cpu: bool) -> int | None:
+    """Longest sequence, in tokens; None for the model's own limit."""
     if settings.context_tokens or not cpu:
         return settings.context_tokens or None
     config = json.loads((model / "config.json").read_text("utf-8"))

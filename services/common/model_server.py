@@ -1,7 +1,6 @@
 """The life of a process that serves one model: listen, load, serve, stop, or fail loudly."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from services.common import logs, rpc
@@ -45,8 +44,7 @@ async def run(
     finally:
         for task in (stopped, serving):
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, EngineError, ModelError):
-            await serving
+        await asyncio.gather(serving, return_exceptions=True)
 
 
 def _fail(what: str, error: BaseException | None) -> int:

@@ -30,30 +30,47 @@ class Example:
 
 EXAMPLES = (
     Example(
-        "A bakery sells muffins for $3 each and cookies for $2 each. On Monday it sold 24 muffins "
-        "and twice as many cookies as muffins. How many dollars did it take in?",
+        "A bakery sells muffins for $3 each and cookies for $2 each. On Monday it sold 24 muffins"
+        " and twice as many cookies as muffins. How many dollars did it take in?",
         """\
-# Step 1: Find how many cookies were sold
+# Step 1: The number of cookies is twice the number of muffins, so cookies = 2 * 24
 muffins = 24
 cookies = 2 * muffins
-# Step 2: Add up the money from muffins and cookies
-total = 3 * muffins + 2 * cookies
-# Step 3: Print the final answer
+# Step 2: The muffins bring $3 each and the cookies $2 each
+muffin_money = 3 * muffins
+cookie_money = 2 * cookies
+# Step 3: The bakery took in both amounts together
+total = muffin_money + cookie_money
 print(total)""",
         168,
+    ),
+    Example(
+        "A tank holds 240 liters of water. On the first day 3/8 of the water is used, and on the "
+        "second day 40% of what is left. How many liters remain?",
+        """\
+# Step 1: On the first day 3/8 of 240 liters is used, so 5/8 of it is left
+start = 240
+after_first = start - start * 3 / 8
+# Step 2: On the second day 40% of what is left is used
+used_second = after_first * 40 / 100
+# Step 3: What remains is what was left less what was used on the second day
+remaining = after_first - used_second
+print(remaining)""",
+        90,
     ),
     Example(
         "The sum of two numbers is 31, and the difference of their squares is 93. What is the "
         "larger number?",
         """\
-# Step 1: Name the two numbers and write down both conditions
+# Step 1: Call the numbers x and y, and write down both conditions
 from sympy import Eq, solve, symbols
 x, y = symbols("x y")
 conditions = [Eq(x + y, 31), Eq(x**2 - y**2, 93)]
-# Step 2: Solve the equations
+# Step 2: Solve the two equations for x and y
 solution = solve(conditions, [x, y], dict=True)[0]
-# Step 3: Print the final answer
-print(max(solution[x], solution[y]))""",
+# Step 3: The answer is the larger of the two numbers
+answer = max(solution[x], solution[y])
+print(answer)""",
         17,
     ),
 )
