@@ -96,7 +96,7 @@ def up(
     ),
     start_seconds: Annotated[
         float, typer.Option(min=1, max=86_400, help="How long a model may take to load.")
-    ] = 300.0,
+    ] = 600.0,
     home: Home = None,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C: Redis, sandbox, policy, PPM, search."""

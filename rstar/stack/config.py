@@ -36,7 +36,7 @@ class StackConfig:
     home: Path = field(default_factory=home.home)
     log_level: str = "info"
     log_format: Literal["console", "json"] = "console"
-    start_seconds: float = 300.0
+    start_seconds: float = 600.0
 
     @property
     def redis_folder(self) -> Path:

@@ -29,7 +29,7 @@ class Unit:
     address: str
     after: tuple[str, ...] = ()
     needs: tuple[str, ...] = field(default=())
-    start_seconds: float = 300.0
+    start_seconds: float = 600.0
     stop_seconds: float = 20.0
 
 
