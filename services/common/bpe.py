@@ -60,12 +60,11 @@ def _tokenizer(tokens: list[str], types: list[int], merges: list[str], pre: str)
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
     from tokenizers import pre_tokenizers as split
 
-    # Added tokens stand beside the vocabulary; padding rows of the embedding are no tokens.
-    beside = {_CONTROL, _USER_DEFINED} if pre == "qwen2" else set()
+    # Padding rows of the embedding are no tokens.
     vocabulary = {
         token: number
         for number, (token, kind) in enumerate(zip(tokens, types, strict=True))
-        if kind != _UNUSED and kind not in beside
+        if kind != _UNUSED
     }
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
     tokenizer = Tokenizer(models.BPE(vocabulary, pairs))

@@ -12,7 +12,6 @@ import httpx
 
 Report = Callable[[int], None]
 
-_CHUNK_BYTES = 1024 * 1024
 _TRANSIENT = frozenset({408, 416, 425, 429, 500, 502, 503, 504})
 _LONGEST_PAUSE_S = 30.0
 
@@ -174,7 +173,7 @@ def _attempt(
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
             file.truncate()
-            for chunk in response.iter_bytes(_CHUNK_BYTES):
+            for chunk in response.iter_bytes():
                 file.write(chunk)
                 report(file.tell())
                 if total is not None and file.tell() > total:

@@ -1,17 +1,22 @@
 """Turn a GGUF file into a plain Hugging Face folder: safetensors in bf16, config, tokenizer.
 
 `python -m services.common.gguf SOURCE TARGET` converts in a process of its own, which gives all
-its memory back. Written out for the two families in the catalog, llama and qwen2, because a
-general reader guesses what a GGUF leaves unsaid: how digits are split, which ids are padding.
+its memory back; tensors are streamed, so that it needs little more than the largest. Written out
+for the two families in the catalog, llama and qwen2, because a general reader guesses what a GGUF
+leaves unsaid: how digits are split, which ids are padding.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from services.common import bpe
+import numpy as np
+
+from services.common import bf16, bpe
+from services.common.bf16 import Floats
 
 # Tensor names of GGUF, and of transformers, inside block N and outside.
 _BLOCK: Final = {
@@ -25,11 +30,15 @@ _BLOCK: Final = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_EMBEDDING: Final = "model.embed_tokens.weight"
+_OUTPUT: Final = "lm_head.weight"
 _WHOLE: Final = {
-    "token_embd.weight": "model.embed_tokens.weight",
+    "token_embd.weight": _EMBEDDING,
     "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
+    "output.weight": _OUTPUT,
 }
+# What llama's GGUFs hold with its rows in another order.
+_ROTARY: Final = ("q_proj.weight", "k_proj.weight")
 _ARCHITECTURES: Final = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 # Two quantisations of one matrix differ by a few per cent; two matrices by more than 100.
 _SAME_MATRIX: Final = 0.15
@@ -44,17 +53,22 @@ def convert(source: Path, target: Path) -> None:
     """Write the model in `source` to the folder `target`, made if need be.
 
     Raises:
-        UnsupportedModel: another family, or a tensor or tokenizer that is not known.
+        UnsupportedModel: another family, or a tensor that is not known.
+        UnknownTokenizer: a tokenizer whose rules are not known.
     """
     from gguf import GGUFReader
 
     reader = GGUFReader(source)
     fields = {name: field.contents() for name, field in reader.fields.items()}
+    named, tied = _named(reader.tensors, str(fields["general.architecture"]))
     target.mkdir(parents=True, exist_ok=True)
-    tied = _write_weights(reader.tensors, fields, target)
     _write_json(target / "config.json", _config(fields, tied=tied))
     _write_json(target / "generation_config.json", _generation(fields))
     bpe.write(fields, target)
+    # GGUF counts dimensions from the innermost.
+    shapes = {name: tuple(map(int, tensor.shape[::-1])) for name, tensor in named.items()}
+    values = (_values(name, tensor, fields) for name, tensor in named.items())
+    bf16.write(target / "model.safetensors", shapes, values)
 
 
 def _config(fields: dict[str, Any], *, tied: bool) -> dict[str, Any]:
@@ -103,35 +117,23 @@ def _token_ids(fields: dict[str, Any]) -> dict[str, int]:
     return {to: int(fields[f"tokenizer.ggml.{name}_token_id"]) for name, to in names.items()}
 
 
-def _write_weights(tensors: list[Any], fields: dict[str, Any], target: Path) -> bool:
-    """Dequantise all tensors into one file; returns whether input and output embedding are one."""
-    from safetensors.torch import save_file
+def _named(tensors: Sequence[Any], family: str) -> tuple[dict[str, Any], bool]:
+    """Tensors by their transformers names; and whether input and output embedding are one.
 
-    family = str(fields["general.architecture"])
+    A tied model's GGUF may hold its embedding twice at two precisions; the output's, which
+    quantisers treat better, is kept for both.
+    """
     if family not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
         raise UnsupportedModel(f"architecture {family!r}: must be one of {known}")
-    state: dict[str, Any] = {}
-    for tensor in tensors:
-        name = _name(tensor.name)
-        values = _dequantise(tensor)
-        if family == "llama" and name.endswith(("q_proj.weight", "k_proj.weight")):
-            heads = "head_count_kv" if "k_proj" in name else "head_count"
-            values = _unpermute(values, int(fields[f"llama.attention.{heads}"]))
-        state[name] = values.contiguous()
-    tied = _tie(state)
-    save_file(state, target / "model.safetensors", metadata={"format": "pt"})
-    return tied
-
-
-def _dequantise(tensor: Any) -> Any:
-    """A tensor in bf16, some rows at a time: whole embeddings in float32 would not fit a laptop."""
-    import torch
-    from gguf import dequantize
-
-    rows = range(0, len(tensor.data), _ROWS_AT_ONCE)
-    pieces = (dequantize(tensor.data[i : i + _ROWS_AT_ONCE], tensor.tensor_type) for i in rows)
-    return torch.cat([torch.tensor(piece).to(torch.bfloat16) for piece in pieces])
+    named = {_name(tensor.name): tensor for tensor in tensors}
+    output, embedding = named.get(_OUTPUT), named[_EMBEDDING]
+    if output is None:
+        return named, True
+    if not _same(output, embedding):
+        return named, False
+    named[_EMBEDDING] = named.pop(_OUTPUT)
+    return named, True
 
 
 def _name(name: str) -> str:
@@ -144,7 +146,37 @@ def _name(name: str) -> str:
     raise UnsupportedModel(f"tensor {name!r} is not known")
 
 
-def _unpermute(values: Any, heads: int) -> Any:
+def _same(one: Any, other: Any) -> bool:
+    """Whether two tensors are quantisations of one matrix."""
+    if tuple(one.shape) != tuple(other.shape):
+        return False
+    difference, norm = 0.0, 0.0
+    for ours, theirs in zip(_rows(one), _rows(other), strict=True):
+        difference += float(np.square(ours - theirs).sum())
+        norm += float(np.square(ours).sum())
+    return difference <= _SAME_MATRIX**2 * norm
+
+
+def _rows(tensor: Any) -> Iterator[Floats]:
+    """A tensor's rows in float32, some at a time: whole embeddings take a gigabyte."""
+    from gguf import dequantize
+
+    for start in range(0, len(tensor.data), _ROWS_AT_ONCE):
+        rows = tensor.data[start : start + _ROWS_AT_ONCE]
+        yield dequantize(rows, tensor.tensor_type).astype(np.float32, copy=False)
+
+
+def _values(name: str, tensor: Any, fields: dict[str, Any]) -> Iterator[Floats]:
+    """A tensor's numbers as transformers orders them."""
+    if fields["general.architecture"] == "llama" and name.endswith(_ROTARY):
+        heads = "head_count_kv" if "k_proj" in name else "head_count"
+        whole = np.concatenate(list(_rows(tensor)))
+        yield _unpermute(whole, int(fields[f"llama.attention.{heads}"]))
+    else:
+        yield from _rows(tensor)
+
+
+def _unpermute(values: Floats, heads: int) -> Floats:
     """Rows of a rotary projection from interleaved pairs (GGUF) to two halves (transformers).
 
     Args:
@@ -152,30 +184,7 @@ def _unpermute(values: Any, heads: int) -> Any:
         heads: how many heads the rows belong to.
     """
     rows, width = values.shape
-    return values.reshape(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
-
-
-def _tie(state: dict[str, Any]) -> bool:
-    """Keep one matrix where the file holds the same one twice, and say whether there is one.
-
-    A tied model's GGUF may hold its embedding twice at two precisions; the output's, which
-    quantisers treat better, is kept for both.
-    """
-    output = state.get("lm_head.weight")
-    if output is None:
-        return True
-    embedding = state["model.embed_tokens.weight"]
-    if output.shape != embedding.shape:
-        return False
-    difference, norm = 0.0, 0.0
-    pairs = zip(output.split(_ROWS_AT_ONCE), embedding.split(_ROWS_AT_ONCE), strict=True)
-    for ours, theirs in pairs:
-        difference += float((ours.float() - theirs.float()).square().sum())
-        norm += float(ours.float().square().sum())
-    if difference > _SAME_MATRIX**2 * norm:
-        return False
-    state["model.embed_tokens.weight"] = state.pop("lm_head.weight")
-    return True
+    return values.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -190,7 +199,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         convert(arguments.source, arguments.target)
-    except UnsupportedModel as error:
+    except (UnsupportedModel, bpe.UnknownTokenizer) as error:
         sys.exit(f"{arguments.source.name}: {error}")
 
 

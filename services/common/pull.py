@@ -186,12 +186,10 @@ class Puller:
 
 
 def _check_converter() -> None:
-    needed = ("torch", "gguf", "safetensors", "tokenizers")
+    needed = ("gguf", "numpy", "tokenizers")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise PullError(
-            f"converting a model needs {', '.join(missing)}: install the extra rstar[policy]"
-        )
+        raise PullError(f"converting a model needs {', '.join(missing)}: install rstar[models]")
 
 
 def _try_lock(lock: int) -> bool:
