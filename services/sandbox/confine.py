@@ -4,6 +4,7 @@ Two parts: `process` once, in the zygote, whose children inherit it; `step` in e
 then only runs steps. Standard library only.
 """
 
+import contextlib
 import os
 import resource
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Bounds:
     Attributes:
         memory_bytes: address space beyond what the zygote itself uses.
         cpu_seconds: processor time; a backstop for when nobody is left to enforce deadlines.
-        forks: whether granted forks pass the step filter.
+        forks: whether processes may fork when they are granted it, where the kernel can ask.
     """
 
     memory_bytes: int
@@ -62,16 +63,32 @@ def _limit_resources(bounds: Bounds, baseline: int) -> None:
     for limit, value in limits.items():
         resource.setrlimit(limit, (value, value))
     resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, _STACK_BYTES))
-    # Soft only: the zygote itself must go on; each step's process makes it final.
     ceiling = baseline + bounds.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
 
 
-def step(bounds: Bounds) -> None:
-    """Confine a new process for good: its own process group, limits, and the system call filter."""
+def listen() -> int | None:
+    """Send every clone of this process and its descendants to a listener; returns its descriptor.
+
+    None where the kernel, or a listener that is there already, does not allow it.
+    """
+    program = syscalls.listener_filter(linux.machine())
+    for flags in (linux.SECCOMP_WAIT_KILLABLE, 0):
+        with contextlib.suppress(OSError):
+            return linux.seccomp_install(program, linux.SECCOMP_NEW_LISTENER | flags)
+    return None
+
+
+def step(bounds: Bounds, *, forks: bool) -> None:
+    """Confine a new process for good: its own process group, limits, and the system call filter.
+
+    Args:
+        bounds: the limits.
+        forks: whether granted forks pass the filter.
+    """
     os.setpgid(0, 0)
     resource.setrlimit(resource.RLIMIT_CPU, (bounds.cpu_seconds, bounds.cpu_seconds))
-    if not bounds.forks:
+    if not forks:
         # Has no effect on root, for whom the filter alone refuses forks.
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    linux.seccomp_install(syscalls.step_filter(linux.machine(), forks=bounds.forks))
+    linux.seccomp_install(syscalls.step_filter(linux.machine(), forks=forks))

@@ -30,11 +30,13 @@ class Ready:
         packages: version of each preloaded package, by import name.
         isolation: mechanisms in force.
         baseline_bytes: address space of the preloaded interpreter.
+        listens: whether the descriptor of a fork listener comes along.
     """
 
     packages: dict[str, str]
     isolation: list[str]
     baseline_bytes: int
+    listens: bool
 
 
 def encode_ready(ready: Ready) -> bytes:

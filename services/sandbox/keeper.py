@@ -1,6 +1,7 @@
 """Keeps a zygote alive: starts it, and replaces it when it has died."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from services.common import logs
@@ -22,10 +23,12 @@ class Keeper:
 
     Args:
         bounds: hard limits of every process.
+        on_start: called with each zygote once it is up.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, on_start: Callable[[Nursery], None]) -> None:
         self._bounds = bounds
+        self._on_start = on_start
         self._nursery = Nursery(bounds)
         self._up = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -36,18 +39,18 @@ class Keeper:
         # What a zygote's death orphans comes to us, to be collected.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         ready = await self._nursery.start()
+        self._on_start(self._nursery)
         self._up.set()
         self._watch = asyncio.create_task(self._replace_dead())
         return ready
 
-    async def nursery(self) -> Nursery:
-        """A living zygote. ZygoteLost where none comes up in time."""
+    async def wait_up(self) -> None:
+        """Return when a zygote is up. ZygoteLost where none comes up in time."""
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._up.wait()
         except TimeoutError as error:
             raise ZygoteLost("the zygote is down and does not come up") from error
-        return self._nursery
 
     async def _replace_dead(self) -> None:
         failures = 0
@@ -64,6 +67,7 @@ class Keeper:
                 log.warning("zygote cannot be replaced", error=str(error), failures=failures)
                 continue
             failures = 0
+            self._on_start(self._nursery)
             self._up.set()
             log.info("zygote replaced")
 

@@ -4,6 +4,7 @@ Imported by the zygote and so by every step: standard library only.
 """
 
 import ctypes
+import errno
 import os
 import platform
 from collections.abc import Callable
@@ -43,6 +44,11 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 _LAST_CAPABILITY: Final = 63
 
 _SECCOMP_SET_MODE_FILTER: Final = 1
+SECCOMP_NEW_LISTENER: Final = 1 << 3
+# Once its question is heard, only a fatal signal interrupts the asking process (Linux 5.19).
+SECCOMP_WAIT_KILLABLE: Final = 1 << 5
+# A fork whose question was interrupted by a signal is asked again; so often at most.
+_FORK_ATTEMPTS: Final = 3
 
 _LANDLOCK_CREATE_RULESET_VERSION: Final = 1
 # By Landlock ABI version: how many file-system rights, network rights and scopes it knows. Each
@@ -173,12 +179,19 @@ def fork_sibling(flags: int) -> Callable[[], int]:
     word = ctypes.c_ulong(flags)
 
     def fork() -> int:
-        before()
-        pid = clone(number, word, null, null, null, null)
-        if pid == 0:
-            in_child()
-        else:
+        failure = 0
+        for _ in range(_FORK_ATTEMPTS):
+            before()
+            pid = int(clone(number, word, null, null, null, null))
+            if pid == 0:
+                in_child()
+                return 0
+            failure = ctypes.get_errno()
             in_parent()
-        return _check(int(pid), "clone")
+            if pid > 0:
+                return pid
+            if failure != errno.EINTR:
+                break
+        raise OSError(failure, f"clone: {os.strerror(failure)}")
 
     return fork

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from services.sandbox import linux, wire
+from services.sandbox import linux, syscalls, wire
 from services.sandbox.notebook import Notebook
 from services.sandbox.wire import Result, Run
 
@@ -34,36 +34,70 @@ def adopt(descriptor: int) -> None:
     os.closerange(CHANNEL + 1, MAX_DESCRIPTORS)
 
 
-def serve(seeders: tuple[Seeder, ...]) -> NoReturn:
-    """Serve commands on the channel; never returns."""
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CHANNEL)
-    notebook = Notebook()
-    while True:
-        packet = channel.recv(wire.MAX_PACKET_BYTES)
-        if not packet:
-            os._exit(0)
-        run = wire.decode_command(packet)
-        if run is not None:
-            _run(run, notebook, channel, seeders)
-
-
-def _run(run: Run, notebook: Notebook, channel: socket.socket, seeders: tuple[Seeder, ...]) -> None:
-    def flood(result: Result) -> NoReturn:
-        channel.send(wire.encode_result(result))
-        os._exit(0)
-
-    random.seed(run.seed)
-    for seed in seeders:
-        seed(run.seed)
-    reserve = bytearray(_RESERVE_BYTES)
-    result = notebook.run(run.code, run.output_bytes, flood)
-    del reserve
-    if result.ending == wire.Ending.OUT_OF_MEMORY:
-        gc.collect()
-    channel.send(wire.encode_result(result))
-
-
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent dies; exits where it already has."""
+    """Ask the kernel to kill this process when the zygote dies."""
     with contextlib.suppress(OSError):
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Node:
+    """Serves the warden's commands on the channel.
+
+    Args:
+        seeders: what seeds the random number generators apart from `random`'s.
+    """
+
+    def __init__(self, seeders: tuple[Seeder, ...]) -> None:
+        self._seeders = seeders
+        self._notebook = Notebook()
+        self._channel = _channel(CHANNEL)
+        self._fork = linux.fork_sibling(syscalls.FORK_FLAGS)
+
+    def serve(self) -> NoReturn:
+        """Serve until killed."""
+        while True:
+            packet, descriptors, _, _ = socket.recv_fds(self._channel, wire.MAX_PACKET_BYTES, 1)
+            if not packet:
+                os._exit(0)
+            run = wire.decode_command(packet)
+            if run is not None:
+                self._run(run)
+            else:
+                self._divide(_channel(descriptors[0]))
+
+    def _run(self, run: Run) -> None:
+        random.seed(run.seed)
+        for seed in self._seeders:
+            seed(run.seed)
+        reserve = bytearray(_RESERVE_BYTES)
+        result = self._notebook.run(run.code, run.output_bytes, self._end_flood)
+        del reserve
+        if result.ending == wire.Ending.OUT_OF_MEMORY:
+            gc.collect()
+        self._channel.send(wire.encode_result(result))
+
+    def _end_flood(self, result: Result) -> NoReturn:
+        self._channel.send(wire.encode_result(result))
+        os._exit(0)
+
+    def _divide(self, channel: socket.socket) -> None:
+        """Fork. The child goes on with `channel` as its own and says so in a first packet."""
+        try:
+            pid = self._fork()
+        except OSError as error:
+            # From a known pid, so that it cannot be taken for a child's.
+            channel.send(wire.encode_hello(error.errno or 1))
+            channel.close()
+            return
+        if pid:
+            channel.close()
+            return
+        # Before anything else: the parent's commands are none of the child's business.
+        self._channel.close()
+        self._channel = channel
+        die_with_parent()
+        channel.send(wire.encode_hello(0))
+
+
+def _channel(descriptor: int) -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=descriptor)

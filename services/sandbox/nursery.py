@@ -5,16 +5,19 @@ import collections
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from services.common import logs
-from services.sandbox import control, linux
+from services.sandbox import control, linux, wire
 from services.sandbox.channel import Channel, Closed
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Ready, Request
+from services.sandbox.notify import Grants
 from services.sandbox.process import Process
 
 log = logs.get(__name__)
@@ -23,12 +26,24 @@ _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
 
 
-class ZygoteLost(ConnectionError):  # noqa: N818
+class ZygoteLost(ConnectionError):  # noqa: N818 - a state
     """The zygote has died, and with it every process that it made."""
 
 
+class ForkFailed(Exception):  # noqa: N818 - an outcome
+    """A process that was asked to fork did not, or not as it should.
+
+    Attributes:
+        stray: whether a process may have come of it that nobody knows.
+    """
+
+    def __init__(self, reason: str, *, stray: bool) -> None:
+        super().__init__(reason)
+        self.stray = stray
+
+
 class Nursery:
-    """One zygote and the processes made by it.
+    """One zygote and the processes made by it and by its descendants.
 
     Args:
         bounds: hard limits of every process.
@@ -38,62 +53,58 @@ class Nursery:
         self._bounds = bounds
         self._child: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
+        self._grants: Grants | None = None
         self._waiting: collections.deque[asyncio.Future[int]] = collections.deque()
         self._reader: asyncio.Task[None] | None = None
-        self._processes: set[Process] = set()
-        self.ready: Ready | None = None
-
-    @property
-    def baseline_bytes(self) -> int:
-        """Address space of the preloaded interpreter; 0 before it has started."""
-        return self.ready.baseline_bytes if self.ready is not None else 0
+        self._processes: dict[int, Process] = {}
+        self.baseline_bytes = 0
 
     @property
     def alive(self) -> bool:
         """Whether processes can be asked for."""
         return self._reader is not None and not self._reader.done()
 
+    @property
+    def grants_forks(self) -> bool:
+        """Whether processes can be asked to fork; known once started."""
+        return self._grants is not None
+
     async def start(self) -> Ready:
         """Start the zygote. linux.Unsupported, with its last words, where it does not come up."""
         ours, theirs = Channel.pair()
-        with theirs:
-            # Not asyncio's: the event loop's child watcher would reap by pid on its own.
-            self._child = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                [
-                    sys.executable,
-                    "-m",
-                    "services.sandbox.zygote",
-                    str(theirs.fileno()),
-                    json.dumps(asdict(self._bounds)),
-                ],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                cwd="/",
-                env=_environment(),
-            )
         self._control = ours
+        with theirs:
+            self._child = _start_zygote(theirs.fileno(), self._bounds)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                packet = await ours.receive(control.MAX_PACKET_BYTES)
+                packet, listeners = await ours.receive_with_descriptors(control.MAX_PACKET_BYTES)
         except (Closed, TimeoutError) as error:
             await self.stop()
             raise linux.Unsupported(
                 "the sandbox's zygote did not start; what it wrote above says why"
             ) from error
-        self.ready = control.decode_ready(packet)
+        ready = control.decode_ready(packet)
+        self.baseline_bytes = ready.baseline_bytes
+        for listener in listeners:
+            self._grants = Grants(listener, self._child.pid, self._kill_intruder)
         self._reader = asyncio.create_task(self._read(ours))
-        return self.ready
+        return ready
+
+    def _kill_intruder(self, pid: int) -> None:
+        """Kill a process that forks unasked; it is held in that call, so the pid is its own."""
+        log.warning("a step tried to fork on its own")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     async def _read(self, channel: Channel) -> None:
         try:
             while True:
-                answer = control.decode_answer(await channel.receive(control.MAX_PACKET_BYTES))
-                self._waiting.popleft().set_result(answer)
+                packet, _ = await channel.receive(control.MAX_PACKET_BYTES)
+                self._waiting.popleft().set_result(control.decode_answer(packet))
         except Closed:
             log.warning("zygote lost", processes=len(self._processes))
         finally:
-            for process in list(self._processes):
+            for process in list(self._processes.values()):
                 process.kill()
             for future in self._waiting:
                 if not future.done():
@@ -118,38 +129,67 @@ class Nursery:
 
     async def spawn(self) -> Process:
         """A fresh process with nothing run in it. ZygoteLost, or OSError where fork fails."""
+        return await _unless_abandoned(self._spawn())
+
+    async def _spawn(self) -> Process:
         ours, theirs = Channel.pair()
         try:
             with theirs:
                 answer = self._post(Request.SPAWN, 0, (theirs.fileno(),))
-        except ZygoteLost:
+            pid = _pid(await answer)
+        except BaseException:
             ours.close()
             raise
-        try:
-            pid = await asyncio.shield(answer)
-        except (asyncio.CancelledError, ZygoteLost):
-            answer.add_done_callback(lambda done: self._abandon(done, ours))
-            raise
-        return self._adopt(pid, ours)
+        return self._adopt(pid, ours, leads=True)
 
-    def _adopt(self, pid: int, ours: Channel) -> Process:
-        if pid < 0:
+    async def fork(self, parent: Process, seconds: float) -> Process:
+        """A process that goes on from where `parent`, which is paused, stands.
+
+        ForkFailed where it does not come within `seconds`; the parent is then of no more use and
+        must be killed.
+        """
+        if self._grants is None:
+            raise ForkFailed("forks are not granted on this machine", stray=False)
+        return await _unless_abandoned(self._fork(parent, self._grants, seconds))
+
+    async def _fork(self, parent: Process, grants: Grants, seconds: float) -> Process:
+        async with parent.forking:
+            grants.arm(parent.pid)
+            try:
+                return await self._receive_child(parent, seconds)
+            except (Closed, TimeoutError, wire.Malformed, OSError) as error:
+                used = not grants.disarm(parent.pid)
+                raise ForkFailed(f"no process came of a fork: {error}", stray=used) from error
+            finally:
+                parent.pause()
+
+    async def _receive_child(self, parent: Process, seconds: float) -> Process:
+        ours, theirs = Channel.pair()
+        try:
+            with theirs:
+                parent.ask_to_fork(theirs.fileno())
+            async with asyncio.timeout(seconds):
+                packet, pid = await ours.receive(wire.MAX_PACKET_BYTES)
+            self._check_hello(packet, pid)
+            return self._adopt(pid, ours, leads=False)
+        except BaseException:
             ours.close()
-            raise OSError(-pid, f"the zygote cannot fork: {os.strerror(-pid)}")
-        process = Process(pid, ours, self._reap)
-        self._processes.add(process)
+            raise
+
+    def _check_hello(self, packet: bytes, pid: int) -> None:
+        """A hello is from a process that is not known yet: the one that the grant let be made."""
+        failure = wire.decode_hello(packet)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        if pid in self._processes:
+            raise wire.Malformed("a known process says it is new")
+
+    def _adopt(self, pid: int, ours: Channel, *, leads: bool) -> Process:
+        process = Process(pid, ours, self._reap, leads=leads)
+        self._processes[pid] = process
         return process
 
-    def _abandon(self, answer: asyncio.Future[int], ours: Channel) -> None:
-        """Nobody waits for a spawn any more: kill what it made."""
-        if answer.exception() is not None:
-            ours.close()
-            return
-        with contextlib.suppress(OSError):
-            self._adopt(answer.result(), ours).kill()
-
     async def _reap(self, process: Process) -> int:
-        self._processes.discard(process)
         try:
             # Shielded: answers come in the order of requests, wanted or not.
             return await asyncio.shield(self._post(Request.REAP, process.pid))
@@ -158,6 +198,8 @@ class Nursery:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
             raise
+        finally:
+            del self._processes[process.pid]
 
     async def died(self) -> None:
         """Return when the zygote is gone."""
@@ -166,12 +208,15 @@ class Nursery:
 
     async def stop(self) -> None:
         """End the zygote and every process; returns when all are gone."""
-        for process in list(self._processes):
+        for process in self._processes.values():
             process.kill()
-        gone = [process.wait() for process in self._processes]
+        gone = [process.wait() for process in self._processes.values()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await asyncio.gather(*gone, return_exceptions=True)
+        if self._grants is not None:
+            self._grants.close()
+            self._grants = None
         if self._control is not None:
             if self._reader is not None:
                 self._reader.cancel()
@@ -179,6 +224,39 @@ class Nursery:
             self._control.close()
         if self._child is not None:
             await _end(self._child)
+
+
+def _start_zygote(descriptor: int, bounds: Bounds) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "services.sandbox.zygote"]
+    return subprocess.Popen(
+        [*command, str(descriptor), json.dumps(asdict(bounds))],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        env=_environment(),
+    )
+
+
+def _pid(answer: int) -> int:
+    if answer < 0:
+        raise OSError(-answer, f"the zygote cannot fork: {os.strerror(-answer)}")
+    return answer
+
+
+async def _unless_abandoned(making: Coroutine[Any, Any, Process]) -> Process:
+    """Await a process in the making; if the caller is cancelled, it is killed once made."""
+    task = asyncio.ensure_future(making)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_kill_made)
+        raise
+
+
+def _kill_made(task: asyncio.Future[Process]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().kill()
 
 
 async def _end(child: "subprocess.Popen[bytes]") -> None:

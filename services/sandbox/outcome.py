@@ -51,5 +51,12 @@ def rejected(node_id: str, cause: pb.RunResponse) -> pb.RunResponse:
     return _failed(pb.STATUS_REJECTED, "Rejected", message[:2000])
 
 
+def unforkable(reason: str) -> pb.RunResponse:
+    """The response to a step whose parent's state can again and again not be forked."""
+    return _failed(
+        pb.STATUS_REJECTED, "Rejected", f"the state before this step is of no use: {reason}"
+    )
+
+
 def _failed(status: pb.Status.ValueType, error_type: str, message: str) -> pb.RunResponse:
     return pb.RunResponse(status=status, error=pb.CodeError(type=error_type, message=message))

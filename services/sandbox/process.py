@@ -1,8 +1,9 @@
-"""A process made by the zygote, as the warden sees it."""
+"""A process made by the zygote or by one of its descendants, as the warden sees it."""
 
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -16,21 +17,16 @@ _GRACE_SECONDS: Final = 1.0
 Reap = Callable[["Process"], Awaitable[int]]
 
 
-class Ended(Exception):  # noqa: N818
+class Ended(Exception):  # noqa: N818 - an outcome
     """The process ended, or can no longer be talked to; the message says which."""
 
 
-class Overdue(Exception):  # noqa: N818
+class Overdue(Exception):  # noqa: N818 - an outcome
     """The process did not answer by its deadline."""
 
 
-def _set(event: "asyncio.Future[None]") -> None:
-    if not event.done():
-        event.set_result(None)
-
-
 def describe_exit(exit_code: int) -> str:
-    """The end of a process in words."""
+    """The end of a process in words; the code is as of os.waitstatus_to_exitcode."""
     if exit_code >= 0:
         return f"the step ended its own process with exit status {exit_code}"
     try:
@@ -48,11 +44,17 @@ class Process:
         pid: a child of the zygote, not yet reaped.
         channel: our end of its socket pair.
         reap: collects it when it has ended; returns its wait status.
+        leads: whether it leads a process group, which then ends with it.
+
+    Attributes:
+        forking: held by who asks it to fork.
     """
 
-    def __init__(self, pid: int, channel: Channel, reap: Reap) -> None:
+    def __init__(self, pid: int, channel: Channel, reap: Reap, *, leads: bool) -> None:
         self.pid = pid
+        self.forking = asyncio.Lock()
         self._channel = channel
+        self._leads = leads
         self._pidfd = os.pidfd_open(pid)
         self._collected = asyncio.ensure_future(self._collect(reap))
         # A zygote that died cannot reap; the awaiting caller, if any, is told.
@@ -68,18 +70,35 @@ class Process:
             loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
-        return os.waitstatus_to_exitcode(await reap(self))
+        if self._leads:
+            # Before it is reaped, while nobody else can have its pid.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        try:
+            return os.waitstatus_to_exitcode(await reap(self))
+        finally:
+            # Last, so that what it sent before its end has been read.
+            self._channel.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._pidfd < 0
 
     async def run(self, run: wire.Run, seconds: float) -> wire.Result:
         """Run a step. Ended, Overdue or wire.Malformed where there is no result.
 
         The process must be killed after any of them, and may run again after a result.
         """
-        packet = await self._exchange(wire.encode_run(run), seconds)
+        try:
+            self._channel.send(wire.encode_run(run))
+        except (Closed, OSError) as error:
+            raise Ended(await self._ending()) from error
+        packet = await self._next_packet(seconds)
         return wire.decode_result(packet, run.output_bytes)
 
-    async def _exchange(self, packet: bytes, seconds: float) -> bytes:
-        answer = asyncio.ensure_future(self._ask(packet))
+    async def _next_packet(self, seconds: float) -> bytes:
+        answer = asyncio.ensure_future(self._receive())
         either: tuple[asyncio.Future[Any], ...] = (answer, self._collected)
         try:
             done, _ = await asyncio.wait(
@@ -94,6 +113,13 @@ class Process:
                 return answer.result()
         raise Ended(await self._ending())
 
+    async def _receive(self) -> bytes:
+        while True:
+            packet, sender = await self._channel.receive(wire.MAX_PACKET_BYTES)
+            # Who else may hold the other end is a descendant or ancestor gone astray.
+            if sender == self.pid:
+                return packet
+
     async def _ending(self) -> str:
         """Why nothing more comes from the process, which has ended or closed its channel."""
         await asyncio.wait({self._collected}, timeout=_GRACE_SECONDS)
@@ -101,17 +127,39 @@ class Process:
             return describe_exit(self._collected.result())
         return "the step closed the channel through which it answers"
 
-    async def _ask(self, packet: bytes) -> bytes:
-        self._channel.send(packet)
-        return await self._channel.receive(wire.MAX_PACKET_BYTES)
+    def ask_to_fork(self, channel: int) -> None:
+        """Wake it to fork a process around a channel. Closed where it is gone."""
+        self._channel.send(wire.encode_fork(), (channel,))
+        self._signal(signal.SIGCONT)
+
+    def pause(self) -> None:
+        """Stop it: whatever it holds stays as it is, and it uses no processor."""
+        self._signal(signal.SIGSTOP)
+
+    def limit_memory(self, bytes_in_all: int) -> None:
+        """Set the address space of it and of what it forks from now on.
+
+        It cannot raise the limit itself; nothing is raised over the hard limit.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            _, ceiling = resource.prlimit(self.pid, resource.RLIMIT_AS)
+            wanted = (min(bytes_in_all, ceiling), ceiling)
+            resource.prlimit(self.pid, resource.RLIMIT_AS, wanted)
 
     def kill(self) -> None:
-        """Kill it now; harmless where it has ended."""
+        """Kill it now, and its group if it leads one; harmless where it has ended."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self._channel.close()
+                signal.pidfd_send_signal(self._pidfd, number)
 
     async def wait(self) -> int:
         """Its exit code, once it has ended and is collected."""
         return await asyncio.shield(self._collected)
+
+
+def _set(event: "asyncio.Future[None]") -> None:
+    if not event.done():
+        event.set_result(None)

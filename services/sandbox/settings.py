@@ -43,6 +43,18 @@ class SandboxSettings(ServiceSettings):
         64 * 1024, ge=64, le=wire.MAX_TEXT_BYTES, description="Longest code of a step."
     )
     max_ancestors: int = Field(64, ge=1, le=1024, description="Most steps before a step.")
+    mode: Literal["auto", "fork-replay"] = Field(
+        "auto", description="auto: the fork tree where the kernel allows it, else replay."
+    )
+    max_snapshots_mib: int = Field(
+        2048, ge=16, le=2**20, description="Memory of all interpreter states that are kept."
+    )
+    max_session_snapshots_mib: int = Field(
+        512, ge=16, le=2**20, description="Memory of one session's kept interpreter states."
+    )
+    max_snapshots: int = Field(
+        512, ge=1, le=65536, description="Interpreter states that are kept, each a process."
+    )
     require: Literal["any", "full"] = Field(
         "any",
         description="full: refuse to start where the kernel lacks a part of the isolation.",

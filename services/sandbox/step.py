@@ -1,7 +1,6 @@
 """A step, its limits, and running it in a process that is there for it."""
 
 import hashlib
-import resource
 from dataclasses import dataclass
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
@@ -48,9 +47,3 @@ async def run_step(process: Process, step: Step, limits: Limits) -> pb.RunRespon
         return outcome.timeout(limits.wall_seconds)
     except (Ended, wire.Malformed) as error:
         return outcome.killed(str(error))
-
-
-def limit_memory(process: Process, bytes_in_all: int) -> None:
-    """Set a process's address space; it cannot raise the limit itself."""
-    _, ceiling = resource.prlimit(process.pid, resource.RLIMIT_AS)
-    resource.prlimit(process.pid, resource.RLIMIT_AS, (min(bytes_in_all, ceiling), ceiling))

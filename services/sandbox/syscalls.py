@@ -140,6 +140,12 @@ STEP: Final = (
 )
 
 
+def listener_filter(machine: str) -> bytes:
+    """The zygote's filter: asks its listener about every clone and minds nothing else."""
+    clone = Rule("clone", _FORK_EXACT[0].numbers, bpf.NOTIFY)
+    return bpf.assemble((clone,), machine, default=bpf.ALLOW, foreign=bpf.ALLOW)
+
+
 def step_filter(machine: str, *, forks: bool) -> bytes:
     """The filter of every process that runs a step.
 

@@ -7,13 +7,16 @@ from typing import Final
 
 from services.common import logs
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+from services.sandbox import linux
 from services.sandbox.confine import Bounds
 from services.sandbox.keeper import Keeper
-from services.sandbox.nursery import ZygoteLost
-from services.sandbox.replay import MODE, Replay
-from services.sandbox.sessions import SessionTable
+from services.sandbox.nursery import Nursery, ZygoteLost
+from services.sandbox.replay import Replay
+from services.sandbox.sessions import Session, SessionTable
 from services.sandbox.settings import SandboxSettings
+from services.sandbox.snapshots import Budget
 from services.sandbox.step import Limits, Step
+from services.sandbox.tree import ForkTree
 from services.sandbox.workers import Workers
 
 log = logs.get(__name__)
@@ -21,6 +24,7 @@ log = logs.get(__name__)
 _MIB: Final = 1024 * 1024
 _CPU_SLACK_SECONDS: Final = 5
 _JANITOR_SECONDS: Final = 5.0
+_FULL_ISOLATION: Final = ("no_new_privs", "no_capabilities", "landlock", "rlimits", "seccomp")
 
 
 class SessionClosed(LookupError):  # noqa: N818
@@ -37,8 +41,8 @@ class Warden:
             settings.max_memory_mib * _MIB,
             settings.max_output_bytes,
         )
-        self._keeper = Keeper(_bounds(settings))
-        self._replay = Replay(self.limits)
+        self._keeper = Keeper(_bounds(settings), self._take_over)
+        self._executor: Replay | ForkTree | None = None
         self._workers = Workers(settings.workers, settings.max_queue)
         self.sessions = SessionTable(
             settings.max_sessions, settings.session_idle_seconds, time.monotonic
@@ -49,8 +53,21 @@ class Warden:
     async def start(self) -> None:
         """Bring up the zygote. linux.Unsupported where this machine cannot isolate steps."""
         ready = await self._keeper.start()
-        self.info = _describe(self._settings, ready.packages, ready.isolation)
+        self.info = _describe(self._settings, self._mode, ready.packages, ready.isolation)
+        if self._settings.require == "full":
+            _require_full(self.info)
         self._janitor = asyncio.create_task(self._expire_sessions())
+
+    def _take_over(self, nursery: Nursery) -> None:
+        """Go on with a new zygote; what was kept in the old one is gone with it."""
+        if nursery.grants_forks:
+            self._executor = ForkTree(nursery, self.limits, _budget(self._settings))
+        else:
+            self._executor = Replay(nursery, self.limits)
+
+    @property
+    def _mode(self) -> str:
+        return self._executor.mode if self._executor is not None else ""
 
     async def stop(self) -> None:
         """End every process."""
@@ -61,15 +78,22 @@ class Warden:
 
     async def _expire_sessions(self) -> None:
         while True:
-            await asyncio.sleep(_JANITOR_SECONDS)
+            await asyncio.sleep(min(_JANITOR_SECONDS, self._settings.session_idle_seconds))
             for session in self.sessions.remove_idle():
                 log.info("idle session closed", session=session.name)
+                self._end(session)
 
     def close_session(self, name: str) -> None:
         """Kill what runs in a session and forget it."""
         session = self.sessions.remove(name)
-        for run in session.runs if session is not None else ():
+        if session is not None:
+            self._end(session)
+
+    def _end(self, session: Session) -> None:
+        for run in session.runs:
             run.cancel()
+        if self._executor is not None:
+            self._executor.close(session.name)
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
         """Run one step after its ancestors.
@@ -110,22 +134,39 @@ class Warden:
     async def _run_once(
         self, step: Step, ancestors: Sequence[Step], limits: Limits
     ) -> pb.RunResponse:
-        nursery = await self._keeper.nursery()
-        return await self._replay.run(nursery, step, ancestors, limits)
+        await self._keeper.wait_up()
+        if self._executor is None:
+            raise ZygoteLost("the zygote has not started yet")
+        return await self._executor.run(step, ancestors, limits)
 
 
 def _bounds(settings: SandboxSettings) -> Bounds:
-    # Replayed ancestors and their step share one process, so its processor time adds up.
+    # Replayed ancestors and their step may share one process, so its processor time adds up.
     steps = settings.max_ancestors + 1
     seconds = (settings.max_wall_ms // 1000 + _CPU_SLACK_SECONDS) * steps
-    return Bounds(settings.max_memory_mib * _MIB, seconds, forks=False)
+    return Bounds(settings.max_memory_mib * _MIB, seconds, forks=settings.mode == "auto")
+
+
+def _budget(settings: SandboxSettings) -> Budget:
+    return Budget(
+        settings.max_snapshots_mib * _MIB,
+        settings.max_session_snapshots_mib * _MIB,
+        settings.max_snapshots,
+    )
+
+
+def _require_full(info: pb.InfoResponse) -> None:
+    missing = [] if info.mode == ForkTree.mode else [f"mode {ForkTree.mode} (it is {info.mode})"]
+    missing += [part for part in _FULL_ISOLATION if part not in info.isolation]
+    if missing:
+        raise linux.Unsupported(f"full isolation is required, but missing: {', '.join(missing)}")
 
 
 def _describe(
-    settings: SandboxSettings, packages: dict[str, str], isolation: list[str]
+    settings: SandboxSettings, mode: str, packages: dict[str, str], isolation: list[str]
 ) -> pb.InfoResponse:
     return pb.InfoResponse(
-        mode=MODE,
+        mode=mode,
         isolation=isolation,
         packages=packages,
         max_limits=pb.Limits(

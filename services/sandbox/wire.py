@@ -74,6 +74,7 @@ class Result:
 
 
 _COMMAND: Final = struct.Struct("!BQI")
+_HELLO: Final = struct.Struct("!i")
 _RESULT: Final = struct.Struct("!B?IIII")
 
 
@@ -85,6 +86,21 @@ def encode_run(run: Run) -> bytes:
 def encode_fork() -> bytes:
     """The packet that asks for a fork; the child's channel travels with it."""
     return _COMMAND.pack(Command.FORK, 0, 0)
+
+
+def encode_hello(error: int) -> bytes:
+    """A forked process's first packet (0), or an errno from a process that could not fork."""
+    return _HELLO.pack(error)
+
+
+def decode_hello(packet: bytes) -> int:
+    """Read what encode_hello wrote; Malformed where it is something else."""
+    try:
+        error: int
+        (error,) = _HELLO.unpack(packet)
+    except struct.error as unreadable:
+        raise Malformed(str(unreadable)) from unreadable
+    return error
 
 
 def decode_command(packet: bytes) -> Run | None:

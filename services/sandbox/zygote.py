@@ -17,6 +17,7 @@ from typing import Final
 from services.sandbox import confine, control, node, preload
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Request
+from services.sandbox.node import Node
 
 # numpy's oldest interface, the one that steps call, takes seeds of this size.
 _SEED_BITS: Final = 32
@@ -44,8 +45,19 @@ class Zygote:
     def __init__(self, descriptor: int, bounds: Bounds) -> None:
         self._control = socket.socket(fileno=descriptor)
         self._bounds = bounds
+        self._forks = False
         self._children: set[int] = set()
         self._seeders = _seeders()
+
+    def report(self, packages: dict[str, str], isolation: list[str], baseline_bytes: int) -> None:
+        """Tell the warden that all is set, and hand it the fork listener if there is one."""
+        listener = confine.listen() if self._bounds.forks else None
+        self._forks = listener is not None
+        ready = control.Ready(packages, isolation, baseline_bytes, self._forks)
+        descriptors = () if listener is None else (listener,)
+        socket.send_fds(self._control, [control.encode_ready(ready)], descriptors)
+        if listener is not None:
+            os.close(listener)
 
     def serve(self) -> None:
         """Answer requests until the warden is gone, then kill every child."""
@@ -74,8 +86,8 @@ class Zygote:
             try:
                 node.die_with_parent()
                 node.adopt(channel)
-                confine.step(self._bounds)
-                node.serve(self._seeders)
+                confine.step(self._bounds, forks=self._forks)
+                Node(self._seeders).serve()
             finally:
                 os._exit(1)
         # Both sides, so that the group exists whichever runs first.
@@ -103,8 +115,7 @@ def main(descriptor: int, bounds: Bounds) -> None:
     isolation, baseline = confine.process(bounds)
     gc.collect()
     gc.freeze()
-    ready = control.Ready(packages, isolation, baseline)
-    os.write(descriptor, control.encode_ready(ready))
+    zygote.report(packages, isolation, baseline)
     zygote.serve()
 
 

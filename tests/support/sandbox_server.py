@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -99,6 +99,13 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return when the condition holds; TimeoutError where it does not come to."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def serving(*arguments: str, **environment: object) -> AsyncIterator[Server]:
     """A server on a free port, gone with all its processes at the end."""
@@ -134,6 +141,7 @@ async def _address(process: asyncio.subprocess.Process) -> str:
         said += line.decode()
         if found := re.search(r"address=(\S+)", line.decode()):
             return found[1]
+    await process.wait()
     raise RuntimeError(f"the server did not start:\n{said}")
 
 

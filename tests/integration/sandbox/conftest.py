@@ -1,7 +1,9 @@
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from tests.support.sandbox_server import Server, Session, serving
 
 
@@ -17,3 +19,10 @@ async def session(server: Server) -> AsyncIterator[Session]:
     """A session of its own for each test."""
     async with server.session() as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tree(server: Server) -> None:
+    """Skips a test of the fork tree where the kernel does not allow it."""
+    if (await server.stub.Info(pb.InfoRequest())).mode != "fork-tree":
+        pytest.skip("this kernel does not allow the fork tree")

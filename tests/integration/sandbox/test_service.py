@@ -10,17 +10,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
-from tests.support.sandbox_server import CALL_SECONDS, Session, alive, serving
+from tests.support.sandbox_server import CALL_SECONDS, Session, alive, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SPIN = "while True: pass"
-
-
-async def until(condition, seconds=20.0):
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def refused(call) -> tuple[grpc.StatusCode, str]:
@@ -139,7 +133,7 @@ async def test_idle_sessions_are_closed():
     async with serving(session_idle_seconds=0.2, drain_seconds=1) as server:
         await server.stub.OpenSession(pb.OpenSessionRequest(session_id="s"))
         request = pb.RunRequest(session_id="s", step=pb.CodeStep(node_id="n", code="1"))
-        await asyncio.sleep(8)
+        await asyncio.sleep(2)
         code, _ = await refused(server.stub.Run(request))
         assert code == grpc.StatusCode.NOT_FOUND
 

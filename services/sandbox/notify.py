@@ -1,0 +1,81 @@
+"""One-shot grants: the warden's answers to the forks that its processes ask the kernel for.
+
+A seccomp filter on the zygote sends here every clone by it or its descendants (seccomp_unotify(2)).
+Only a process that the warden has just asked to fork, and only once, is let through; what the
+fork may be is checked by another filter, in the kernel.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import struct
+from collections.abc import Callable
+from typing import Final
+
+# struct seccomp_notif {u64 id; u32 pid; u32 flags; struct seccomp_data data (64 bytes)}
+_NOTIFICATION: Final = struct.Struct("=QII64x")
+# struct seccomp_notif_resp {u64 id; s64 val; s32 error; u32 flags}
+_RESPONSE: Final = struct.Struct("=QqiI")
+_RECEIVE: Final = 0xC0502100  # SECCOMP_IOCTL_NOTIF_RECV
+_SEND: Final = 0xC0182101  # SECCOMP_IOCTL_NOTIF_SEND
+_CONTINUE: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
+
+
+class Grants:
+    """Answers forks.
+
+    Args:
+        listener: descriptor of the filter's listener; owned by this object.
+        trusted: the zygote's pid, whose forks are its own business.
+        on_intruder: called with the pid of a process that forks unasked.
+    """
+
+    def __init__(self, listener: int, trusted: int, on_intruder: Callable[[int], None]) -> None:
+        self._listener = listener
+        self._trusted = trusted
+        self._on_intruder = on_intruder
+        self._armed: set[int] = set()
+        self._poll = select.poll()
+        self._poll.register(listener, select.POLLIN)
+        asyncio.get_running_loop().add_reader(listener, self._answer_next)
+
+    def arm(self, pid: int) -> None:
+        """Let the next fork of a process through."""
+        self._armed.add(pid)
+
+    def disarm(self, pid: int) -> bool:
+        """Take back a grant; False where it has been used."""
+        unused = pid in self._armed
+        self._armed.discard(pid)
+        return unused
+
+    def _answer_next(self) -> None:
+        events = dict(self._poll.poll(0)).get(self._listener, 0)
+        if not events & select.POLLIN:
+            if events:
+                # Nobody is left under the filter.
+                asyncio.get_running_loop().remove_reader(self._listener)
+            return
+        buffer = bytearray(_NOTIFICATION.size)
+        # ENOENT: the process was killed between asking and being heard, or being answered.
+        with contextlib.suppress(FileNotFoundError):
+            fcntl.ioctl(self._listener, _RECEIVE, buffer)
+            number, pid, _ = _NOTIFICATION.unpack(buffer)
+            fcntl.ioctl(self._listener, _SEND, bytearray(self._answer(number, pid)))
+
+    def _answer(self, number: int, pid: int) -> bytes:
+        if pid == self._trusted:
+            return _RESPONSE.pack(number, 0, 0, _CONTINUE)
+        if pid in self._armed:
+            self._armed.discard(pid)
+            return _RESPONSE.pack(number, 0, 0, _CONTINUE)
+        self._on_intruder(pid)
+        return _RESPONSE.pack(number, 0, -errno.EPERM, 0)
+
+    def close(self) -> None:
+        """Stop answering; from then on the kernel refuses every fork."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        os.close(self._listener)
