@@ -32,7 +32,7 @@ PROBE_SECONDS = 5
 GIB = 1024**3
 # Measured on a clean clone (see README): the environment itself, and pip's cache and unpacking.
 DISK_BYTES = {"cpu": 5 * GIB, "gpu": 20 * GIB}
-MEMORY_BYTES = 6 * GIB
+MEMORY_BYTES = 7 * GIB
 # These come with vLLM for pictures and sound; without their native half they break its import.
 MEDIA = ("torchvision", "torchaudio", "torchcodec")
 

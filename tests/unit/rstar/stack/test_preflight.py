@@ -10,6 +10,7 @@ from rstar.stack import preflight
 from rstar.stack.config import Addresses, StackConfig, choose_addresses
 from rstar.stack.ports import free_ports
 from rstar.stack.preflight import PreflightError
+from services.common.store import StoredModel
 
 
 @pytest.fixture
@@ -80,3 +81,19 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert preflight.available_memory() == 3000
     (tmp_path / "memory.max").write_text("max\n")
     assert preflight.available_memory() > 5000
+
+
+async def test_too_little_memory_is_refused(
+    smollm2: StoredModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StackConfig(
+        model=smollm2.manifest.version,
+        home=smollm2.path.parents[2],
+        port=0,
+        grpc_port=0,
+    )
+    monkeypatch.setattr(preflight, "available_memory", lambda: 2 * preflight.GIB)
+    [line] = await refusals(config, choose_addresses(config, ""))
+    assert line.startswith("2.0 GiB of memory are available, about 3.")
+    monkeypatch.setattr(preflight, "available_memory", lambda: 5 * preflight.GIB)
+    await preflight.check(config, choose_addresses(config, ""), own_redis=True)
