@@ -106,17 +106,18 @@ class Monitor:
 
     async def _check(self, name: str) -> None:
         dependency = self.dependencies[name]
-        was_ready = dependency.ready
         try:
             async with asyncio.timeout(self._timeout):
                 await dependency.check()
         except (DependencyError, TimeoutError) as error:
+            was_ready = dependency.ready
             slow = f"no answer within {self._timeout:g} s"
             dependency.detail = error.detail if isinstance(error, DependencyError) else slow
             dependency.failing_since = dependency.failing_since or time.monotonic()
             if was_ready:
                 log.warning("dependency down", dependency=name, detail=dependency.detail)
             return
+        was_ready = dependency.ready
         dependency.detail = ""
         dependency.failing_since = None
         if not was_ready:
