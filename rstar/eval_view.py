@@ -70,12 +70,10 @@ class View:
         if record.failure:
             text = f"problem {record.id}: {record.failure.code}: {record.failure.details}"
             self._console.print(text, style="yellow", markup=False, soft_wrap=True)
-        if not self._console.is_terminal and time.monotonic() - self._printed >= PLAIN_SECONDS:
-            self._print_line()
-
-    def end(self, summary: Summary) -> None:
-        """The run is over."""
-        if not self._console.is_terminal:
+        is_last = len(self._records) == self._wanted
+        if not self._console.is_terminal and (
+            is_last or time.monotonic() - self._printed >= PLAIN_SECONDS
+        ):
             self._print_line()
 
     def _print_line(self) -> None:

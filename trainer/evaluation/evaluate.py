@@ -62,9 +62,6 @@ class Watcher(Protocol):
     def report(self, record: Record) -> None:
         """A problem is done."""
 
-    def end(self, summary: Summary) -> None:
-        """The run is over."""
-
 
 async def evaluate(asked: Evaluation, watcher: Watcher) -> list[Summary]:
     """Run every method, going on where an earlier evaluation stopped, and sum up.
@@ -109,7 +106,6 @@ async def _run(
         )
         text = json.dumps(summary.model_dump(), indent=2)
         (folder.path / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
-        watcher.end(summary)
         return summary
 
 
