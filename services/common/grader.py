@@ -42,7 +42,7 @@ class Grader:
     """A pool of math-verify workers behind a cache.
 
     Args:
-        workers: worker processes, 1 or more; each holds about 150 MB.
+        workers: worker processes, 1 or more; each holds about 65 MB.
         deadline: seconds that one pair may take in a worker; waiting for a worker is not counted.
 
     Attributes:
