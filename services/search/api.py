@@ -66,11 +66,11 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
     async def ready() -> JSONResponse:
         await manager.monitor.check()
         dependencies = manager.monitor.dependencies
-        is_ready = all(one.ready for one in dependencies.values() if one.required)
+        is_ready = all(one.ready for one in dependencies.values())
         report = {
             "ready": is_ready,
             "dependencies": {
-                name: {"ready": one.ready, "required": one.required, "detail": one.detail}
+                name: {"ready": one.ready, "detail": one.detail}
                 for name, one in dependencies.items()
             },
         }

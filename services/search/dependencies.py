@@ -29,14 +29,12 @@ class Dependency:
 
     Attributes:
         check: returns where it is ready, raises DependencyError where it is not.
-        required: whether searches need it.
         detail: what the last check said; empty where it was ready.
         failing_since: monotonic time of the first of the failed checks up to the last; None where
             the last one succeeded.
     """
 
     check: Callable[[], Awaitable[None]]
-    required: bool = True
     detail: str = "not checked yet"
     failing_since: float | None = field(default_factory=time.monotonic)
 
@@ -124,16 +122,16 @@ class Monitor:
             log.info("dependency ready", dependency=name)
 
     async def require(self) -> None:
-        """Check now; DependencyError for the first required dependency that is not ready."""
+        """Check now; DependencyError for the first dependency that is not ready."""
         await self.check()
         for name, dependency in self.dependencies.items():
-            if dependency.required and not dependency.ready:
+            if not dependency.ready:
                 raise DependencyError(name, dependency.detail)
 
     def stalled(self) -> DependencyError | None:
-        """The required dependency that has failed its checks for longer than allowed, if any."""
+        """The dependency that has failed its checks for longer than allowed, if any."""
         for name, dependency in self.dependencies.items():
             since = dependency.failing_since
-            if dependency.required and since and time.monotonic() - since > self._stall:
+            if since and time.monotonic() - since > self._stall:
                 return DependencyError(name, dependency.detail)
         return None

@@ -1,7 +1,6 @@
 """All searches of this process: admission, what each one holds, and its end."""
 
 import asyncio
-import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -76,9 +75,9 @@ class Manager:
             "sandbox": Dependency(grpc_health("sandbox", self._sandbox_channel)),
         }
         if self._ppm_channel is not None:
-            # Without a published PPM searches run unguided, so none of them needs it to be ready.
-            check = grpc_health("ppm", self._ppm_channel, "rstar.ppm.v1.PpmService")
-            dependencies["ppm"] = Dependency(check, required=False)
+            # Its process must be there to say whether it has a model: a search goes unguided
+            # because none is published, never because the PPM was slow to answer.
+            dependencies["ppm"] = Dependency(grpc_health("ppm", self._ppm_channel))
         return dependencies
 
     async def start(self) -> None:
@@ -147,12 +146,11 @@ class Manager:
         )
 
     async def _ppm_version(self) -> str | None:
-        if self._ppm_channel is None or not self.monitor.dependencies["ppm"].ready:
+        """The PPM that will guide a search; None where none is configured or published."""
+        if self._ppm_channel is None:
             return None
-        client = PpmClient(self._ppm_channel, patience_seconds=0)
-        with contextlib.suppress(DependencyError):
-            return await client.version(self._settings.dependency_timeout_seconds)
-        return None
+        client = PpmClient(self._ppm_channel, patience_seconds=self._settings.patience_seconds)
+        return await client.version(self._settings.dependency_timeout_seconds)
 
     def _session(self, search_id: str) -> SandboxSession:
         return SandboxSession(

@@ -152,7 +152,6 @@ async def test_a_ppm_guides_the_search_and_chooses_the_answer(rig: StartRig) -> 
             "budget": {"rollouts": 1},
             "search": {"candidates": 4, "expansion": "step", "answer": "best", "parallel": 1},
         }
-        await one.manager.monitor.check()
         body = (await one.client.post("/solve", json={**PROBLEM, **options})).json()
         assert body["guided"] is True
         assert body["models"]["ppm"] == "scripted-ppm"
@@ -244,7 +243,7 @@ async def test_more_searches_than_allowed_are_turned_away(rig: StartRig) -> None
         assert (await one.client.post("/solve", json=PROBLEM)).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["redis", "policy", "sandbox"])
+@pytest.mark.parametrize("name", ["redis", "policy", "sandbox", "ppm"])
 async def test_a_dependency_that_is_down_is_named(rig: StartRig, name: str) -> None:
     setting = "redis_url" if name == "redis" else f"{name}_target"
     nowhere = "redis://127.0.0.1:1/0" if name == "redis" else "127.0.0.1:1"
