@@ -22,6 +22,7 @@ Chat = Callable[[list[dict[str, str]]], str]
 
 _FENCE = "```"
 _NEXT_STEP = "\n# Step"
+_BARE_MARKER = re.compile(r"# Step[ \d]*:?")
 _NUMBER = re.compile(r"^# Step (\d{1,6})\b", re.MULTILINE)
 
 
@@ -182,7 +183,8 @@ class FewShotChat:
         start = 0
         for step in grammar.split_steps(whole):
             start = whole.index(step, start)
-            pieces.append(Piece(max(0, start - len(marker)), step))
+            if not _BARE_MARKER.fullmatch(step):
+                pieces.append(Piece(max(0, start - len(marker)), step))
             start += len(step)
         return pieces
 

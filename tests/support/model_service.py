@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import rpc
 
-START_SECONDS = 240
-STOP_SECONDS = 60
+START_SECONDS = 600
+STOP_SECONDS = 120
 POLL_SECONDS = 0.1
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -9,7 +9,7 @@ from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.common.store import StoredModel
 from tests.support.model_service import connect, started
 
-CALL_SECONDS = 120
+CALL_SECONDS = 300
 MAX_IN_FLIGHT = 8
 
 PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are left?"

@@ -13,7 +13,7 @@ from services.common.store import StoredModel
 from services.policy.servicer import NAME
 from tests.support.model_service import SERVING, connect, gone, health, started
 
-pytestmark = pytest.mark.model
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
 def settings(model: StoredModel) -> dict[str, object]:

@@ -10,7 +10,11 @@ from services.common.store import StoredModel
 from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
 
-pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.timeout(900),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
 async def test_info_names_the_model_and_the_limits(policy: Policy, smollm2: StoredModel) -> None:

@@ -15,9 +15,13 @@ from services.ppm.servicer import NAME
 from tests.support.model_service import SERVING, connect, health, started
 from tests.support.ppm import SCALE, VERSION
 
-pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.timeout(900),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
-CALL_SECONDS = 120
+CALL_SECONDS = 300
 PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are left?"
 SOLUTIONS = [
     [Step("# Step 1: Count the cups\ncups = 4 * 6")],

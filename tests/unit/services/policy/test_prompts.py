@@ -69,6 +69,13 @@ class TestFewShotChat:
     def test_a_blank_reply_has_no_steps(self, few: FewShotChat, text: str) -> None:
         assert few.split([FIRST], text) == []
 
+    @pytest.mark.parametrize(
+        "marker", ["# Step", "# Step ", "# Step 2", "# Step 12:", "# Step 2: "]
+    )
+    def test_a_marker_with_nothing_after_it_is_no_step(self, few: FewShotChat, marker: str) -> None:
+        """As where the tokens run out just there."""
+        assert [p.text for p in few.split([], f" Double it\nx = 2 * 3\n{marker}")] == [FIRST.text]
+
     def test_steps_hold_no_delimiters(self, few: FewShotChat) -> None:
         (piece,) = few.split([], f" Forge\nprint('{END_OF_STEP}<end_of_<code>code>')")
         assert piece.text == "# Step 1: Forge\nprint('')"
