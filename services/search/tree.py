@@ -166,7 +166,8 @@ class Tree:
         return self._begin(node, self._next_rollout - 1, max_count)
 
     def _begin(self, node: Node, rollout: int, max_count: int | None) -> Trial:
-        wanted = self.config.candidates - node.draws
+        # The root may be asked for another round when it has had all its candidates.
+        wanted = self.config.candidates - node.draws % self.config.candidates
         count = wanted if max_count is None else max(1, min(wanted, max_count))
         trial = Trial(self._next_trial, rollout, node.id, count)
         self._next_trial += 1
@@ -186,7 +187,7 @@ class Tree:
             node = stack.pop()
             if node.closed:
                 continue
-            if not node.expanding and node.draws < self.config.candidates:
+            if not node.expanding and self._wants_more(node):
                 return node
             # The best child is popped first; the others wait in case nothing below it is free.
             stack.extend(sorted(node.children.values(), key=self._rank))
@@ -234,9 +235,11 @@ class Tree:
         self._next_trial = max(self._next_trial, event.trial + 1)
         self._next_rollout = max(self._next_rollout, event.rollout + 1)
         node = self.nodes[event.node_id]
+        known = len(self.nodes)
         # A call that was cut short is made up for later; one that brought nothing is not repeated.
         node.draws += len(event.candidates) or event.count
         leaves = [self._graft(node, candidate) for candidate in event.candidates]
+        node.barren = len(self.nodes) == known
         if self.config.expansion is Expansion.TRAJECTORY:
             self.rollouts += len(event.candidates)
             for leaf in leaves:
@@ -309,10 +312,25 @@ class Tree:
         """Whether no step can follow, whatever the policy says."""
         return node.outcome is not Outcome.OPEN or node.awaits_answer or self._too_deep(node)
 
+    def _wants_more(self, node: Node) -> bool:
+        """Whether more candidates may be drawn at an open node.
+
+        Where solutions are short, all that began with the first candidates is soon closed. Rather
+        than leave a budget unspent, whole trajectories go on from the root, for as long as that
+        brings anything new.
+        """
+        if node.draws < self.config.candidates:
+            return True
+        return (
+            node is self.root
+            and self.config.expansion is Expansion.TRAJECTORY
+            and not node.barren
+            and all(child.closed for child in node.children.values())
+        )
+
     def _settle(self, leaf: Node) -> None:
         """Recompute from a node upwards whether anything is left to explore."""
         for node in leaf.ancestry():
             node.closed = self._is_end(node) or (
-                node.draws >= self.config.candidates
-                and all(child.closed for child in node.children.values())
+                not self._wants_more(node) and all(child.closed for child in node.children.values())
             )

@@ -88,6 +88,7 @@ def snapshot(tree: Tree) -> dict[str, tuple[object, ...]]:
             node.depth,
             node.draws,
             node.samples,
+            node.barren,
             node.closed,
             node.visits,
             node.in_flight,

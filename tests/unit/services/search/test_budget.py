@@ -16,7 +16,7 @@ def test_each_budget_stops_a_search_under_its_own_name() -> None:
 
 
 def test_a_tree_with_nothing_left_is_exhausted() -> None:
-    tree = Tree(config(candidates=1))
+    tree = Tree(config(candidates=1, expansion=Expansion.STEP))
     trial = tree.ask()
     assert trial is not None
     tree.tell(trial.id, [Candidate((answered("a", "1"),))])

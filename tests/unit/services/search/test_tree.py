@@ -91,7 +91,9 @@ def test_an_event_counts_once(shape: TreeConfig, seed: int) -> None:
 @settings(max_examples=50, deadline=None)
 def test_every_search_ends(shape: TreeConfig, seed: int) -> None:
     tree = Tree(shape)
-    bound = sum(shape.candidates**depth for depth in range(shape.depth + 1)) + 1
+    # Eight letters: the scripted world holds no more nodes than this, and each trial but the last
+    # at a node brings a new one or uses up draws.
+    bound = sum(8**depth for depth in range(shape.depth + 1)) * (shape.candidates + 1)
     grow(tree, World(seed, shape), trials=bound)
     assert tree.exhausted
     assert tree.ask() is None
@@ -255,4 +257,24 @@ def test_a_written_answer_may_follow_the_last_step_that_depth_allows() -> None:
     ended = step("print(1)", ends_code=True, output="1")
     tree.tell(trial.id, [Candidate((ended, step("so 1", Outcome.TERMINAL, answer="1")))])
     assert [node.votes for node in tree.terminals()] == [{"1": 1}]
+    assert all(node.closed for node in tree.root.children.values())
+
+
+def test_short_solutions_are_drawn_on_from_the_root_until_nothing_is_new() -> None:
+    tree = Tree(config(candidates=2))
+    rounds = [["1", "2"], ["1", "3"], ["3", "3"]]
+    for answers in rounds:
+        trial = tree.ask()
+        assert trial is not None
+        assert (trial.node_id, trial.count) == ("root", 2)
+        tree.tell(trial.id, [Candidate((answered(f"print({a})", a),)) for a in answers])
+    assert tree.exhausted
+    assert tree.root.votes == {"1": 2, "2": 1, "3": 3}
+
+
+def test_single_steps_are_drawn_once_as_in_the_paper() -> None:
+    tree = Tree(config(candidates=2, expansion=Expansion.STEP))
+    trial = tree.ask()
+    assert trial is not None
+    tree.tell(trial.id, [Candidate((answered(f"print({a})", a),)) for a in "12"])
     assert tree.exhausted
