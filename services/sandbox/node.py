@@ -6,8 +6,8 @@ what a step can reach: standard library and this package's small modules only.
 
 import contextlib
 import gc
+import mmap
 import os
-import random
 import signal
 import socket
 from collections.abc import Callable
@@ -22,6 +22,9 @@ CHANNEL: Final = 3
 MAX_DESCRIPTORS: Final = 32
 # Freed before a step that ran out of memory is reported, so that there is memory to report it.
 _RESERVE_BYTES: Final = 2 * 1024 * 1024
+
+# No random number is drawn by code in which this never occurs: random, numpy.random, randprime.
+_MENTION: Final = "rand"
 
 Seeder = Callable[[int], None]
 
@@ -44,12 +47,13 @@ class Node:
     """Serves the warden's commands on the channel.
 
     Args:
-        seeders: what seeds the random number generators apart from `random`'s.
+        seeders: each seeds one random number generator.
     """
 
     def __init__(self, seeders: tuple[Seeder, ...]) -> None:
         self._seeders = seeders
         self._notebook = Notebook()
+        self._draws = False
         self._channel = _channel(CHANNEL)
         self._fork = linux.fork_sibling(syscalls.FORK_FLAGS)
 
@@ -66,15 +70,24 @@ class Node:
                 self._divide(_channel(descriptors[0]))
 
     def _run(self, run: Run) -> None:
-        random.seed(run.seed)
-        for seed in self._seeders:
-            seed(run.seed)
-        reserve = bytearray(_RESERVE_BYTES)
+        self._seed(run)
+        # Address space, not memory: it is never written.
+        reserve = mmap.mmap(-1, _RESERVE_BYTES)
         result = self._notebook.run(run.code, run.output_bytes, self._end_flood)
-        del reserve
+        reserve.close()
         if result.ending == wire.Ending.OUT_OF_MEMORY:
             gc.collect()
         self._channel.send(wire.encode_result(result))
+
+    def _seed(self, run: Run) -> None:
+        """Seed every generator, from the first step on that mentions one.
+
+        Until then they stand as in the zygote, which seeded them too: either way a replay repeats.
+        """
+        self._draws = self._draws or _MENTION in run.code
+        if self._draws:
+            for seed in self._seeders:
+                seed(run.seed)
 
     def _end_flood(self, result: Result) -> NoReturn:
         self._channel.send(wire.encode_result(result))

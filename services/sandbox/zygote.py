@@ -9,12 +9,13 @@ import contextlib
 import gc
 import json
 import os
+import random
 import signal
 import socket
 import sys
 from typing import Final
 
-from services.sandbox import confine, control, node, preload
+from services.sandbox import confine, control, linux, node, preload
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Request
 from services.sandbox.node import Node
@@ -24,14 +25,14 @@ _SEED_BITS: Final = 32
 
 
 def _seeders() -> tuple[node.Seeder, ...]:
-    """What seeds the generators that a step may draw from, apart from `random`'s own."""
+    """What seeds the generators that a step may draw from."""
     import numpy as np
     import sympy.core.random
 
     def seed_numpy(seed: int) -> None:
         np.random.seed(seed % 2**_SEED_BITS)
 
-    return (seed_numpy, sympy.core.random.seed)
+    return (random.seed, seed_numpy, sympy.core.random.seed)
 
 
 class Zygote:
@@ -109,12 +110,16 @@ def main(descriptor: int, bounds: Bounds) -> None:
         signal.signal(number, signal.SIG_IGN)
     packages = preload.load()
     preload.warm_up()
+    for seed in _seeders():
+        seed(0)
     # Read by the libraries as they loaded; steps need not see it.
     os.environ.clear()
     zygote = Zygote(descriptor, bounds)
-    isolation, baseline = confine.process(bounds)
     gc.collect()
+    # Steps' collections leave what is here alone, and so do not copy its pages.
     gc.freeze()
+    linux.collapse_heap()
+    isolation, baseline = confine.process(bounds)
     zygote.report(packages, isolation, baseline)
     zygote.serve()
 

@@ -24,12 +24,9 @@ CALL_SECONDS = 60
 class Server:
     """A running server."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, address: str
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel) -> None:
         self.process = process
         self.channel = channel
-        self.address = address
         self.stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
 
     def descendants(self) -> set[int]:
@@ -126,7 +123,7 @@ async def serving(*arguments: str, **environment: object) -> AsyncIterator[Serve
             address = await _address(process)
         drain = asyncio.create_task(_drain(process))
         async with rpc.channel(address) as channel:
-            yield Server(process, channel, address)
+            yield Server(process, channel)
     finally:
         children = descendants(process.pid)
         if process.returncode is None:
