@@ -63,7 +63,7 @@ def show_solution(console: Console, solution: Solution, verdict: str) -> None:
 def _show_step(console: Console, number: int, step: Step) -> None:
     title = printable(step.text).strip()
     label = "" if title.lower().startswith("step") else f"Step {number}: "
-    judged = f"  [q {step.q:+.2f}, {step.visits} visits]"
+    judged = f"  [q {step.q:+.2f}, visits {step.visits}]"
     console.print(Text.assemble("  ", (label + title, "bold"), (judged, "dim")), soft_wrap=True)
     for line in printable(step.code).splitlines():
         console.print(Text(f"      {line}", "cyan"), soft_wrap=True)

@@ -112,9 +112,10 @@ async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
         journal = Journal(UNIT_NAMES, file, announce=functools.partial(_note, err))
         async with Stack(asked.stack, journal) as stack:
             _note(err, f"the stack is ready after {time.monotonic() - begun:.1f} s")
-            yield stack.url
-            _note(err, "stopping the stack")
-    _note(err, "the stack is stopped")
+            try:
+                yield stack.url
+            finally:
+                _note(err, "stopping the stack")
 
 
 async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader | None":
