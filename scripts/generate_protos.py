@@ -14,6 +14,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path("services/common/pb")
+PLUGINS = ("mypy", "mypy_grpc")
 HEADER = '"""Generated from proto/ by scripts/generate_protos.py. Do not edit."""\n'
 
 
@@ -22,11 +23,14 @@ def generate(target: Path) -> None:
     protos = sorted((ROOT / "proto" / "rstar").rglob("*.proto"))
     names = [str(PACKAGE / proto.relative_to(ROOT / "proto" / "rstar")) for proto in protos]
     target.mkdir(parents=True, exist_ok=True)
+    # Those of this environment, whether it is activated or not.
+    plugins = [Path(sys.executable).with_name(f"protoc-gen-{name}") for name in PLUGINS]
     status = protoc.main(
         [
             "protoc",
             f"-I{PACKAGE}={ROOT / 'proto' / 'rstar'}",
             f"-I{files('grpc_tools') / '_proto'}",
+            *(f"--plugin={plugin}" for plugin in plugins),
             f"--python_out={target}",
             f"--grpc_python_out={target}",
             f"--mypy_out={target}",
