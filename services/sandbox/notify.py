@@ -24,6 +24,20 @@ _SEND: Final = 0xC0182101  # SECCOMP_IOCTL_NOTIF_SEND
 _CONTINUE: Final = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
 
+def receive(listener: int) -> tuple[int, int]:
+    """Wait for a process that asks to fork: the number of its question, and its pid."""
+    buffer = bytearray(_NOTIFICATION.size)
+    fcntl.ioctl(listener, _RECEIVE, buffer)
+    number, pid, _ = _NOTIFICATION.unpack(buffer)
+    return number, pid
+
+
+def answer(listener: int, number: int, *, allow: bool) -> None:
+    """Answer a question; FileNotFoundError where the asking process is gone."""
+    error, flags = (0, _CONTINUE) if allow else (-errno.EPERM, 0)
+    fcntl.ioctl(listener, _SEND, bytearray(_RESPONSE.pack(number, 0, error, flags)))
+
+
 class Grants:
     """Answers forks.
 
@@ -59,21 +73,19 @@ class Grants:
                 # Nobody is left under the filter.
                 asyncio.get_running_loop().remove_reader(self._listener)
             return
-        buffer = bytearray(_NOTIFICATION.size)
         # ENOENT: the process was killed between asking and being heard, or being answered.
         with contextlib.suppress(FileNotFoundError):
-            fcntl.ioctl(self._listener, _RECEIVE, buffer)
-            number, pid, _ = _NOTIFICATION.unpack(buffer)
-            fcntl.ioctl(self._listener, _SEND, bytearray(self._answer(number, pid)))
+            number, pid = receive(self._listener)
+            answer(self._listener, number, allow=self._may_fork(pid))
 
-    def _answer(self, number: int, pid: int) -> bytes:
+    def _may_fork(self, pid: int) -> bool:
         if pid == self._trusted:
-            return _RESPONSE.pack(number, 0, 0, _CONTINUE)
+            return True
         if pid in self._armed:
             self._armed.discard(pid)
-            return _RESPONSE.pack(number, 0, 0, _CONTINUE)
+            return True
         self._on_intruder(pid)
-        return _RESPONSE.pack(number, 0, -errno.EPERM, 0)
+        return False
 
     def close(self) -> None:
         """Stop answering; from then on the kernel refuses every fork."""

@@ -1,0 +1,245 @@
+"""`rstar bench sandbox`: what a step costs on this machine, and what else it could have cost.
+
+What is compared is interleaved: each round runs every variant once, so that noise hits all alike.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import typer
+
+from rstar.sandbox_probe import Probe, memory_bytes, serving
+from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+
+_TRIVIAL: Final = "y = 1"
+_CHEAP_PREFIX: Final = tuple(f"x{i} = {i}" for i in range(8))
+# About 50 ms of sympy, which nothing has computed before.
+_COSTLY_STEP: Final = """
+import sympy
+t = sympy.Symbol("t")
+p = sympy.factor(sympy.expand((t**2 + 3*t + 1)**5 * (t - 5)**4 * (t**3 + t + 7)**3))
+"""
+_COSTLY_PREFIX: Final = (
+    _COSTLY_STEP,
+    *_CHEAP_PREFIX[1:],
+)
+_MIXED: Final = (
+    "import numpy as np\na = np.arange(40_000.0)",
+    "from fractions import Fraction\nl = [Fraction(i, 7) for i in range(2000)]",
+    "import sympy\nx = sympy.Symbol('x')\ns = sympy.solve(x**3 - 2*x + 1, x)",
+    "total = sum(i * i for i in range(1000))",
+)
+_SPIN: Final = "while True: pass"
+_SPIN_MS: Final = 100
+_SNAPSHOTS: Final = 100
+_SESSION_ROOM: Final = 8
+_FORKCOST_STEPS: Final = 300
+_GONE_SECONDS: Final = 30.0
+
+
+@dataclass
+class Sample:
+    """Repeated measurements of one thing, in milliseconds."""
+
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def p50(self) -> float:
+        """Their median."""
+        return statistics.median(self.values)
+
+    def describe(self) -> dict[str, Any]:
+        """Median, quartiles and number."""
+        low, middle, high = statistics.quantiles(self.values, n=4)
+        return {
+            "p50": round(middle, 2),
+            "quartiles": [round(low, 2), round(high, 2)],
+            "n": len(self.values),
+        }
+
+
+Variants = dict[str, Callable[[], Awaitable[float]]]
+
+
+async def interleaved(variants: Variants, rounds: int) -> dict[str, Sample]:
+    """Each variant once a round; the first round is not counted."""
+    samples = {name: Sample() for name in variants}
+    for number in range(rounds + 1):
+        for name, measure in variants.items():
+            value = await measure()
+            if number:
+                samples[name].values.append(value)
+    return samples
+
+
+async def steps_per_second(probe: Probe, callers: int, seconds: float) -> float:
+    """Trivial steps a second with so many callers, each with a session of its own."""
+    sessions = [await probe.open() for _ in range(callers)]
+    for session in sessions:
+        await probe.run(session, _TRIVIAL)
+    done = 0
+    started = time.perf_counter()
+
+    async def call(session: str) -> None:
+        nonlocal done
+        while time.perf_counter() - started < seconds:
+            await probe.milliseconds(session, _TRIVIAL)
+            done += 1
+
+    await asyncio.gather(*map(call, sessions))
+    rate = done / (time.perf_counter() - started)
+    for session in sessions:
+        await probe.close(session)
+    return rate
+
+
+async def compare_prefixes(tree: Probe, replay: Probe, rounds: int) -> dict[str, Sample]:
+    """A trivial step with nothing, a cheap prefix and a costly one before it, in every way."""
+    session, other = await tree.open(), await replay.open()
+    samples = await interleaved(
+        {
+            "tree, prefix 0": lambda: tree.milliseconds(session, _TRIVIAL),
+            "tree, costly prefix of 8": lambda: tree.milliseconds(
+                session, _TRIVIAL, _COSTLY_PREFIX
+            ),
+            "replay, prefix 0": lambda: replay.milliseconds(other, _TRIVIAL),
+            "replay, costly prefix of 8": lambda: replay.milliseconds(
+                other, _TRIVIAL, _COSTLY_PREFIX
+            ),
+            "tree, cheap prefix of 8": lambda: tree.milliseconds(session, _TRIVIAL, _CHEAP_PREFIX),
+            "in-process exec, cheap prefix of 8": lambda: in_process(_CHEAP_PREFIX),
+            "in-process exec, costly prefix of 8": lambda: in_process(_COSTLY_PREFIX),
+        },
+        rounds,
+    )
+    samples |= await interleaved({"python -c, costly prefix of 8": fresh_python}, rounds // 10)
+    await tree.close(session)
+    await replay.close(other)
+    return samples
+
+
+async def in_process(prefix: tuple[str, ...]) -> float:
+    """Milliseconds to run a prefix and a step by exec here: no isolation, no state kept."""
+    import sympy
+    from sympy.core.cache import clear_cache
+
+    # A worker meets each program once; what an earlier round has cached is not its own.
+    clear_cache()
+    started = time.perf_counter()
+    exec("\n".join((*prefix, _TRIVIAL)), {"sympy": sympy})  # noqa: S102 - the constants above
+    return (time.perf_counter() - started) * 1000
+
+
+async def fresh_python() -> float:
+    """Milliseconds to run the costly prefix and a step in a new interpreter."""
+    program = "\n".join((*_COSTLY_PREFIX, _TRIVIAL))
+    started = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    await process.wait()
+    return (time.perf_counter() - started) * 1000
+
+
+async def snapshots(probe: Probe) -> tuple[float, float]:
+    """Memory of a snapshot of a mixed workload, in MB, and the seconds that 100 take to be gone."""
+    before = set(probe.processes())
+    alone = memory_bytes(sorted(before))
+    session = await probe.open()
+    for number in range(_SNAPSHOTS):
+        depth = number % len(_MIXED)
+        await probe.run(session, _MIXED[depth], _MIXED[:depth])
+    made = set(probe.processes()) - before
+    megabytes = (memory_bytes(sorted(before | made)) - alone) / len(made) / 1e6
+    started = time.perf_counter()
+    await probe.close(session)
+    while set(probe.processes()) & made:
+        if time.perf_counter() - started > _GONE_SECONDS:
+            raise RuntimeError("snapshots are left after their session was closed")
+        await asyncio.sleep(0.002)
+    return megabytes, time.perf_counter() - started
+
+
+async def overshoot(probe: Probe, rounds: int) -> Sample:
+    """By how much a step outlives its deadline, in milliseconds."""
+    session = await probe.open()
+    sample = Sample()
+    for _ in range(rounds):
+        response = await probe.run(session, _SPIN, wall_ms=_SPIN_MS)
+        if response.status != pb.STATUS_TIMEOUT:
+            raise RuntimeError("an endless step ended by itself")
+        sample.values.append(response.timings.run_ms - _SPIN_MS)
+    await probe.close(session)
+    return sample
+
+
+def isolation_cost() -> dict[str, float]:
+    """What isolation adds to a bare fork, measured by the sandbox's own tool."""
+    command = [sys.executable, "-m", "services.sandbox.forkcost", str(_FORKCOST_STEPS)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    result: dict[str, float] = json.loads(printed)
+    return result
+
+
+async def measure(rounds: int, seconds: float) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable."""
+    room = _SNAPSHOTS + _SESSION_ROOM
+    async with serving("auto", room) as tree, serving("fork-replay", room) as replay:
+        mode = await tree.mode()
+        await replay.mode()
+        rates = {str(n): round(await steps_per_second(tree, n, seconds), 1) for n in (1, 2)}
+        samples = await compare_prefixes(tree, replay, rounds)
+        megabytes, teardown = await snapshots(tree)
+        late = await overshoot(tree, max(2, rounds // 4))
+    cost = isolation_cost()
+    deep, flat = samples["tree, costly prefix of 8"].p50, samples["tree, prefix 0"].p50
+    return {
+        "mode": mode,
+        "steps_per_second": rates,
+        "prefix8_ms_p50": round(deep, 2),
+        "prefix8_over_prefix0": round(deep / flat, 3),
+        "replay8_over_tree8": round(samples["replay, costly prefix of 8"].p50 / deep, 2),
+        "isolation_overhead": round(cost["overhead"], 3),
+        "snapshot_mb": round(megabytes, 2),
+        "deadline_overshoot_ms_p50": round(late.p50, 2),
+        "teardown_100_s": round(teardown, 3),
+        "milliseconds": {name: sample.describe() for name, sample in samples.items()},
+        "fork_ms_p50": {name: round(cost[f"{name}_ms"], 2) for name in ("bare", "confined")},
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+    }
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+    names = {
+        "steps a second, 1 and 2 callers": figures["steps_per_second"].values(),
+        "step behind a costly prefix of 8, ms": [figures["prefix8_ms_p50"]],
+        "  over a step behind none": [figures["prefix8_over_prefix0"]],
+        "  replay over fork tree": [figures["replay8_over_tree8"]],
+        "isolation over a bare fork": [figures["isolation_overhead"]],
+        "memory of a snapshot, MB": [figures["snapshot_mb"]],
+        "overshoot of a deadline, ms": [figures["deadline_overshoot_ms_p50"]],
+        "100 snapshots gone, s": [figures["teardown_100_s"]],
+    }
+    lines = [f"mode {figures['mode']}, {figures['machine']}"]
+    lines += [f"{name:40} {', '.join(map(str, values))}" for name, values in names.items()]
+    lines += ["", "a step, in milliseconds: median (quartiles)"]
+    for name, row in figures["milliseconds"].items():
+        lines.append(f"{name:40} {row['p50']:>9} ({row['quartiles'][0]} to {row['quartiles'][1]})")
+    return "\n".join(lines)
+
+
+def sandbox(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rounds: Annotated[int, typer.Option(min=10, help="Rounds of each comparison.")] = 60,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of each rate.")] = 5.0,
+) -> None:
+    """Measure the sandbox: steps a second, cost of depth and of isolation, memory, teardown."""
+    figures = asyncio.run(measure(rounds, seconds))
+    print(json.dumps(figures, indent=2) if as_json else render(figures))
