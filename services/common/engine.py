@@ -6,6 +6,7 @@ workers). vLLM is imported only when an engine starts, so that a service without
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import logging
@@ -139,9 +140,13 @@ class Engine:
             await asyncio.sleep(DEATH_POLL_SECONDS)
 
     async def stop(self) -> None:
-        """End the engine's processes."""
+        """End the engine's processes; blocks the event loop while they end."""
         self._tokenizing.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._llm.shutdown, STOP_SECONDS)
+        # In a thread of its own, vLLM's output loop would meanwhile report the end as a crash.
+        self._llm.shutdown(STOP_SECONDS)
+        # vLLM's finalizer fails where it is left to the interpreter's exit.
+        del self._llm
+        gc.collect()
 
     def _next_id(self) -> str:
         return str(next(self._ids))
@@ -171,7 +176,7 @@ async def start(
     building = asyncio.create_task(asyncio.to_thread(_build, settings, model, runner))
     try:
         async with asyncio.timeout(settings.start_seconds):
-            return Engine(await asyncio.shield(building))
+            return await asyncio.shield(building)
     except TimeoutError as error:
         raise EngineError(f"not started within {settings.start_seconds:g} s") from error
     finally:
@@ -179,22 +184,22 @@ async def start(
             await _abandon(building, before)
 
 
-async def _abandon(building: "asyncio.Task[AsyncLLM]", before: set[Any]) -> None:
+async def _abandon(building: asyncio.Task[Engine], before: set[Any]) -> None:
     """Kill what a start began: without its processes vLLM's constructor, which blocks, gives up."""
     while not building.done():
         for child in set(multiprocessing.active_children()) - before:
             child.kill()
         await asyncio.wait({building}, timeout=0.2)
     if not building.cancelled() and building.exception() is None:
-        await asyncio.to_thread(building.result().shutdown, STOP_SECONDS)
+        await building.result().stop()
 
 
-def _build(settings: EngineSettings, model: Path, runner: str) -> "AsyncLLM":
+def _build(settings: EngineSettings, model: Path, runner: str) -> Engine:
     _set_environment(settings)
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        return AsyncLLM.from_engine_args(_arguments(settings, model, runner))
+        return Engine(AsyncLLM.from_engine_args(_arguments(settings, model, runner)))
     except Exception as error:
         raise EngineError(f"cannot start on {model.name}: {error}") from error
 
@@ -215,6 +220,8 @@ def _set_environment(settings: EngineSettings) -> None:
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
         "VLLM_CPU_OMP_THREADS_BIND": settings.cpu_threads or threads,
     }
+    # vLLM leaves its shared memory to Python's resource tracker, which frees it and complains.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     # Threads that spin while they wait take the cores from the other services of this machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
