@@ -107,10 +107,20 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 @asynccontextmanager
-async def serving(*arguments: str, **environment: object) -> AsyncIterator[Server]:
-    """A server on a free port, gone with all its processes at the end."""
+async def serving(
+    *arguments: str, run_as: str = "", **environment: object
+) -> AsyncIterator[Server]:
+    """A server on a free port, gone with all its processes at the end.
+
+    Args:
+        arguments: of its command line.
+        run_as: who starts it (see run_as.py); by default who runs the tests.
+        environment: its settings.
+    """
+    launcher = [sys.executable, "-m", "tests.support.run_as", run_as] if run_as else []
     variables = {f"RSTAR_SANDBOX_{name.upper()}": str(value) for name, value in environment.items()}
     process = await asyncio.create_subprocess_exec(
+        *launcher,
         sys.executable,
         "-m",
         "services.sandbox",

@@ -1,0 +1,3 @@
+# Expect: STATUS_KILLED
+import os
+os.abort()

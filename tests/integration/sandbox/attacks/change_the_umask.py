@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR
+import os
+os.umask(0)

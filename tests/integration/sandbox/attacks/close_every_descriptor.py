@@ -1,0 +1,3 @@
+# Expect: STATUS_KILLED
+import os
+os.closerange(0, 256)

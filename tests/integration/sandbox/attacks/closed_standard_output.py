@@ -1,0 +1,3 @@
+# Expect: STATUS_OK|STATUS_ERROR
+import sys
+sys.stdout.close()

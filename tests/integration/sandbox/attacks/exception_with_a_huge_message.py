@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR ValueError
+raise ValueError('x' * 10**7)

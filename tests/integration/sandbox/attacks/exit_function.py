@@ -1,0 +1,3 @@
+# Expect: STATUS_OK
+import atexit, os
+atexit.register(os.abort)

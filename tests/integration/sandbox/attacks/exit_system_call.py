@@ -1,0 +1,2 @@
+# Expect: STATUS_KILLED
+call('exit_group', 0)

@@ -1,0 +1,7 @@
+# Expect: STATUS_TIMEOUT
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass

@@ -1,0 +1,3 @@
+# Expect: STATUS_TIMEOUT
+import math
+math.factorial(10**9)

@@ -1,0 +1,2 @@
+# Expect: STATUS_OK
+'x' * 10**6

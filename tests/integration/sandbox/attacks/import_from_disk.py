@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR ModuleNotFoundError
+import sqlite3

@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR KeyboardInterrupt
+raise KeyboardInterrupt

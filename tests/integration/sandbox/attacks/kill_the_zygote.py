@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR PermissionError
+import os
+os.kill(os.getppid(), 9)

@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR OSError
+ctypes.CDLL('libz.so.1.999')

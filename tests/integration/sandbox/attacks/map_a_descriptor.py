@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR
+import mmap
+mmap.mmap(0, 4096)

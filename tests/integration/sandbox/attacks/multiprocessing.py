@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR
+import multiprocessing
+multiprocessing.Process(target=print).start()

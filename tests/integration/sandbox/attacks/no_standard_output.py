@@ -1,0 +1,4 @@
+# Expect: STATUS_OK
+import sys
+sys.stdout = None
+print('x')

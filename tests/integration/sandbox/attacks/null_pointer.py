@@ -1,0 +1,2 @@
+# Expect: STATUS_KILLED
+ctypes.string_at(0)

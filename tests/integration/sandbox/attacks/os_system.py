@@ -1,0 +1,3 @@
+# Expect: refused
+import os
+print('refused' if os.system('true') else 'done')

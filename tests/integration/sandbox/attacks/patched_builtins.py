@@ -1,0 +1,3 @@
+# Expect: STATUS_OK
+import builtins
+builtins.print = builtins.open = None

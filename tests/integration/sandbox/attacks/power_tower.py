@@ -1,0 +1,2 @@
+# Expect: STATUS_TIMEOUT
+9**9**9**9

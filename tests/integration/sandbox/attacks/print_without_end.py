@@ -1,0 +1,3 @@
+# Expect: STATUS_OUTPUT_LIMIT
+while True:
+    print('x' * 1000)

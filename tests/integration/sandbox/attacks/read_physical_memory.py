@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR FileNotFoundError
+open('/dev/mem').read()

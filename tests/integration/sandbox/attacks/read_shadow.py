@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR FileNotFoundError
+open('/etc/shadow').read()

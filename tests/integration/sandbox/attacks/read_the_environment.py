@@ -1,0 +1,3 @@
+# Expect: refused
+import os
+print('done' if dict(os.environ) else 'refused')

@@ -1,0 +1,2 @@
+# Expect: STATUS_ERROR FileNotFoundError
+open('/proc/1/environ').read()

@@ -1,0 +1,5 @@
+# Expect: STATUS_ERROR RecursionError
+def f():
+    f()
+
+f()

@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR PermissionError
+import os
+os.rename('/tmp', '/tmp2')

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('prctl', 15, b'sshd'))

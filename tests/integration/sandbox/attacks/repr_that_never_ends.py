@@ -1,0 +1,7 @@
+# Expect: STATUS_TIMEOUT
+class R:
+    def __repr__(self):
+        while True:
+            pass
+
+R()

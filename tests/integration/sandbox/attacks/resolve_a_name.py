@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR
+import socket
+socket.gethostbyname('example.org')

@@ -1,0 +1,3 @@
+# Expect: STATUS_TIMEOUT
+import time
+time.sleep(1000)

@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR PermissionError
+import socket
+socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,0 +1,7 @@
+# Expect: STATUS_TIMEOUT
+while True:
+    try:
+        while True:
+            pass
+    except BaseException:
+        pass

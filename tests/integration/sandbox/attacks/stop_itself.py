@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR PermissionError
+import os, signal
+os.kill(os.getpid(), signal.SIGSTOP)

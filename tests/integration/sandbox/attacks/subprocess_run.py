@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR PermissionError
+import subprocess
+subprocess.run(['/bin/true'])

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('adjtimex', ctypes.create_string_buffer(256)))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('arch_prctl', 0x1002, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('delete_module', b'x', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('epoll_create1', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('eventfd2', 0, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('execveat', -100, b'/bin/true', 0, 0, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('fanotify_init', 0, 0))

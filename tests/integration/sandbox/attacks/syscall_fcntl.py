@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('fcntl', 0, 0, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('finit_module', 3, b'', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('fsopen', b'tmpfs', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('init_module', ctypes.create_string_buffer(64), 8, b''))

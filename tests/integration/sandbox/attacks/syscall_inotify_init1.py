@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('inotify_init1', 0))

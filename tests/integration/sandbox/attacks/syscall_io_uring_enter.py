@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('io_uring_enter', 3, 1, 0, 0, 0))

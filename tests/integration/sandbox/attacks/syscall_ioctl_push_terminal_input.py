@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('ioctl', 0, 0x5412, b'x'))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('ioperm', 0, 8, 1))

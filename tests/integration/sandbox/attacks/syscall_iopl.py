@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('iopl', 3))

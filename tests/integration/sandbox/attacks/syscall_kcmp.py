@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('kcmp', libc.getpid(), libc.getppid(), 0, 0, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('kexec_load', 0, 0, 0, 0))

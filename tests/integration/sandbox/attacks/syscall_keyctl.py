@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('keyctl', 0, -3, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('mount', b'none', b'/', b'tmpfs', 0, 0))

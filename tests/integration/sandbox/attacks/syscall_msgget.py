@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('msgget', 0, 0o1777))

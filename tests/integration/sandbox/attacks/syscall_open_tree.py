@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('open_tree', -100, b'/', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('personality', 0x0040000))

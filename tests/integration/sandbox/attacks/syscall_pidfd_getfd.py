@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('pidfd_getfd', 3, 0, 0))

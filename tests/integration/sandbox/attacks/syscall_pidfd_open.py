@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('pidfd_open', libc.getppid(), 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('pkey_mprotect', 0, 4096, 7, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('ptrace', 16, libc.getppid(), 0, 0))

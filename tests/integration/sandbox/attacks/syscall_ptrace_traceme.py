@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('ptrace', 0, 0, 0, 0))

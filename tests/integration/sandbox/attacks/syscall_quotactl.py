@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('quotactl', 0, b'/', 0, 0))

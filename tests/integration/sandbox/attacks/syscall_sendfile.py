@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('sendfile', 3, 0, 0, 8))

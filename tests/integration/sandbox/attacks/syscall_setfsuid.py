@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('setfsuid', 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('setns', 3, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('settimeofday', ctypes.create_string_buffer(64), 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('shmat', 0, 0, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('shmget', 0, 4096, 0o1777))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('splice', 3, 0, 0, 0, 8, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('tgkill', libc.getpid(), libc.getpid(), 19))

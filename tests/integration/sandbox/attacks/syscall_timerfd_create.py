@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('timerfd_create', 1, 0))

@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('umount2', b'/', 0))

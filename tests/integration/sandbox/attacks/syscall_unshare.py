@@ -1,0 +1,2 @@
+# Expect: refused
+print(call('unshare', 0x10000000))

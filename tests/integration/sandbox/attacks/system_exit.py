@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR SystemExit
+import sys
+sys.exit(0)

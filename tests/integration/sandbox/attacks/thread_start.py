@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR RuntimeError
+import threading
+threading.Thread(target=print).start()

@@ -1,0 +1,3 @@
+# Expect: STATUS_OK
+import sys
+sys.settrace(lambda *a: None)

@@ -1,0 +1,5 @@
+# Expect: STATUS_TIMEOUT
+import threading
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()

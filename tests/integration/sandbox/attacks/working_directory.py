@@ -1,0 +1,3 @@
+# Expect: STATUS_ERROR FileNotFoundError
+import os
+os.getcwd()

@@ -1,0 +1,2 @@
+# Expect: STATUS_KILLED
+ctypes.memset(8, 0, 8)

@@ -1,0 +1,46 @@
+"""Start a program as a container or an unprivileged user would: `run_as.py WHO PROGRAM ...`.
+
+WHO is "user" (an unprivileged user id) or "container" (root with no capability, under a container
+runtime's default system call filter). Needs root.
+"""
+
+import ctypes
+import os
+import sys
+
+from services.sandbox import linux
+from tests.support.system_calls import container_filter
+
+NOBODY = 65534
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_READ_SEARCH = 2
+CAPABILITY_VERSION_3 = 0x20080522
+
+
+def become_user() -> None:
+    """Be an unprivileged user, who may still read the interpreter where root alone can."""
+    linux.prctl(PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    reads = 1 << CAP_DAC_READ_SEARCH
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)(reads, reads, reads, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.capset(header, data) or libc.prctl(
+        PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, ctypes.c_ulong(CAP_DAC_READ_SEARCH), 0, 0
+    ):
+        raise OSError(ctypes.get_errno(), "cannot keep the capability to read files")
+
+
+def enter_container() -> None:
+    """Be root in name only, under the filter of a container runtime."""
+    linux.seccomp_install(container_filter(linux.machine()))
+    linux.drop_capabilities()
+
+
+if __name__ == "__main__":
+    {"user": become_user, "container": enter_container}[sys.argv[1]]()
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is the point
