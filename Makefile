@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL ?= qwen2.5-coder-0.5b
+BUDGET ?= --tokens 1200 --seconds 120
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ setup-dev: ## The same, with the tools of the checks and tests
 
 solve: setup ## Start the whole stack, solve examples/problems.jsonl, stop it (MODEL=..., ARGS=...)
 	@$(BIN)/rstar models pull $(MODEL)
-	@$(BIN)/rstar solve --up --model $(MODEL) --file examples/problems.jsonl $(ARGS)
+	@$(BIN)/rstar solve --up --model $(MODEL) --file examples/problems.jsonl $(BUDGET) $(ARGS)
 
 up: setup ## Start the whole stack and keep it running until Ctrl-C (MODEL=..., ARGS=...)
 	@$(BIN)/rstar models pull $(MODEL)

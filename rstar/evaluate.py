@@ -116,7 +116,7 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
     from rich.console import Console
 
     from rstar.eval_view import View, runs_table
-    from services.common.grader import GraderUnavailable
+    from services.common.grading.grader import GraderUnavailable
     from trainer.evaluation.evaluate import evaluate as run_evaluation
     from trainer.evaluation.problems import BadProblems
     from trainer.evaluation.records import RunError

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.common.catalog import CATALOG, CatalogEntry, UnknownModel, find
-from services.common.manifest import Kind, Manifest
-from services.common.store import ModelDamaged, ModelError, ModelNotFound, ModelStore
+from services.common.models.catalog import CATALOG, CatalogEntry, UnknownModel, find
+from services.common.models.manifest import Kind, Manifest
+from services.common.models.store import ModelDamaged, ModelError, ModelNotFound, ModelStore
 
 app = typer.Typer(help="Models: the catalog and the store.", no_args_is_help=True)
 
@@ -84,8 +84,8 @@ def pull(
     """Bring a model of the catalog into the store, unless it is there."""
     # Only here: the other commands need no network and start faster without it.
     from rstar.transfer import TransferReporter
-    from services.common.pull import Puller
-    from services.common.sources import network
+    from services.common.models.pull import Puller
+    from services.common.models.sources import network
 
     try:
         entry = find(name)

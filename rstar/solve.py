@@ -24,7 +24,7 @@ from rstar.stack.stack import Stack
 from rstar.stack.supervisor import StartError
 
 if TYPE_CHECKING:
-    from services.common.grader import Grader
+    from services.common.grading.grader import Grader
 
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
@@ -121,7 +121,7 @@ async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
 async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader | None":
     if all(problem.answer is None for problem in asked.problems):
         return None
-    from services.common.grader import Grader  # math-verify, which a mere client may lack
+    from services.common.grading.grader import Grader  # math-verify, which a mere client may lack
 
     return await exits.enter_async_context(Grader())
 

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from services.common.catalog import find
-from services.common.pull import Puller
-from services.common.sources import network
-from services.common.store import ModelStore, StoredModel
+from services.common.models.catalog import find
+from services.common.models.pull import Puller
+from services.common.models.sources import network
+from services.common.models.store import ModelStore, StoredModel
 
 
 class StandardError:

@@ -7,8 +7,8 @@ from pathlib import Path
 from rstar.stack import ports
 from rstar.stack.config import Addresses, StackConfig
 from rstar.stack.readiness import redis_probe
-from services.common.manifest import Kind
-from services.common.store import ModelError, ModelStore
+from services.common.models.manifest import Kind
+from services.common.models.store import ModelError, ModelStore
 
 GIB = 1024**3
 DISK_BYTES = GIB

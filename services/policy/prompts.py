@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from services.common import steps as grammar
-from services.common.manifest import PromptStyle
+from services.common.models.manifest import PromptStyle
 from services.common.steps import END_OF_ANSWER, END_OF_CODE, END_OF_STEP, Step
 from services.policy.examples import EXAMPLES, SYSTEM
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.common.engine import Engine
+from services.common.inference.engine import Engine
 from services.policy.asks import Ask
 from services.policy.candidates import Candidate, score, token_starts
 from services.policy.prompts import Finish, Style

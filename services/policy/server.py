@@ -3,10 +3,11 @@
 import asyncio
 import time
 
-from services.common import engine, logs, model_server, rpc
-from services.common.engine import Engine, EngineError
+from services.common import logs, rpc
+from services.common.inference import engine, model_server
+from services.common.inference.engine import Engine, EngineError
+from services.common.models.store import ModelError, ModelStore, StoredModel
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
-from services.common.store import ModelError, ModelStore, StoredModel
 from services.policy.asks import Ask, Sampling
 from services.policy.prompts import Style, style_of
 from services.policy.sampler import Served, sample

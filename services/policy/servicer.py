@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc
 
 from services.common import logs, rpc
-from services.common.gate import Gate
+from services.common.inference.gate import Gate
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy import asks

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.common import rpc
-from services.common.engine import Engine
+from services.common.inference.engine import Engine
 from services.common.steps import render_scored
 from services.ppm.asks import Ask
 

@@ -3,11 +3,12 @@
 import asyncio
 import time
 
-from services.common import engine, logs, model_server, rpc
-from services.common.engine import Engine
+from services.common import logs, rpc
+from services.common.inference import engine, model_server
+from services.common.inference.engine import Engine
+from services.common.models.store import ModelError, ModelStore
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.common.steps import Step
-from services.common.store import ModelError, ModelStore
 from services.ppm.asks import Ask
 from services.ppm.scorer import Served, score
 from services.ppm.servicer import NAME, PpmServicer

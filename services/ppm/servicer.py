@@ -3,7 +3,7 @@
 import grpc
 
 from services.common import rpc
-from services.common.gate import Gate
+from services.common.inference.gate import Gate
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.ppm import asks

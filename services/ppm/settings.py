@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.common.engine import EngineSettings
+from services.common.inference.engine import EngineSettings
 
 
 class PpmSettings(EngineSettings):

@@ -8,7 +8,7 @@ import sys
 import uvicorn
 
 from services.common import logs, rpc
-from services.common.grader import Grader
+from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.api import create_app
 from services.search.manager import Manager

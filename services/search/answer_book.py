@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from services.common import answers
-from services.common.grader import GraderUnavailable
+from services.common.grading import answers
+from services.common.grading.grader import GraderUnavailable
 from services.search.dependencies import DependencyError
 
 

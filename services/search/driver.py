@@ -73,7 +73,7 @@ class Driver:
         self._begun = time.monotonic()
         budget = plan.request.budget
         self._ledger = Ledger(budget.rollouts, budget.tokens, self._begun + budget.seconds)
-        self._tasks: dict[asyncio.Task[Yield], Trial] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[Trial, Yield]] = {}
         self._usage = Usage()
         self._policies: set[str] = set()
         self.tree = Tree(plan.tree_config())
@@ -132,10 +132,11 @@ class Driver:
             if trial is None:
                 return
             self._ledger.in_flight += trial.count
-            task = asyncio.create_task(self._expand(trial, self._ledger.deadline - now))
-            self._tasks[task] = trial
+            harvest = Yield()
+            task = asyncio.create_task(self._expand(trial, harvest, self._ledger.deadline - now))
+            self._tasks[task] = trial, harvest
 
-    async def _expand(self, trial: Trial, seconds: float) -> Yield:
+    async def _expand(self, trial: Trial, into: Yield, seconds: float) -> None:
         node = self.tree.nodes[trial.node_id]
         prefix = Prefix(
             node.id,
@@ -149,14 +150,14 @@ class Driver:
             seed=self._plan.seed + trial.id * _SEEDS_PER_TRIAL,
             max_steps=1 if self.tree.config.expansion is Expansion.STEP else 0,
         )
-        return await self._expander.expand(prefix, trial.count, sampling, seconds=seconds)
+        await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
 
-    async def _tell(self, done: set[asyncio.Task[Yield]]) -> None:
+    async def _tell(self, done: set[asyncio.Task[None]]) -> None:
         events: list[Event] = []
         for task in done:
-            trial = self._tasks.pop(task)
+            trial, harvest = self._tasks.pop(task)
             self._ledger.in_flight -= trial.count
-            harvest = task.result()
+            task.result()
             self._account(harvest)
             expanded = self.tree.tell(trial.id, harvest.candidates)
             if expanded is not None:
@@ -174,15 +175,18 @@ class Driver:
         self._policies |= harvest.policy
 
     async def _abandon(self) -> None:
-        for task, trial in self._tasks.items():
+        for task, (trial, _) in self._tasks.items():
             task.cancel()
             self.tree.forget(trial.id)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
     def _current_usage(self) -> Usage:
+        under_way = [harvest for _, harvest in self._tasks.values()]
         return self._usage.model_copy(
             update={
+                "policy_tokens": self._usage.policy_tokens
+                + sum(harvest.policy_tokens for harvest in under_way),
                 "rollouts": self.tree.rollouts,
                 "nodes": len(self.tree.nodes) - 1,
                 "seconds": round(time.monotonic() - self._begun, 3),

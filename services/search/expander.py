@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from services.common import answers
+from services.common.grading import answers
 from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.sandbox.v1 import sandbox_pb2
 from services.common.steps import Step
@@ -74,15 +74,15 @@ class Expander:
         self._tools = tools
 
     async def expand(
-        self, prefix: Prefix, count: int, sampling: Sampling, *, seconds: float
-    ) -> Yield:
-        """Draw `count` candidates and see what becomes of them.
+        self, prefix: Prefix, count: int, sampling: Sampling, into: Yield, *, seconds: float
+    ) -> None:
+        """Draw `count` candidates and see what becomes of them; what they cost is counted at once.
 
-        After `seconds` what is complete is returned and the rest is dropped. A prompt that no
+        After `seconds` what is complete is kept and the rest is dropped. A prompt that no
         longer fits the model yields no candidates, except at the root, where the problem itself is
         at fault: RejectedError. DependencyError where policy, sandbox or PPM is down.
         """
-        trial = _Trial(self._search_id, self._problem, self._tools, prefix, seconds)
+        trial = _Trial(self._search_id, self._problem, self._tools, prefix, into, seconds)
         try:
             async with asyncio.timeout(seconds):
                 await trial.draw(count, sampling)
@@ -93,14 +93,20 @@ class Expander:
                 raise
         finally:
             await trial.abandon()
-        return trial.harvest()
+        trial.harvest()
 
 
 class _Trial:
     """The state of one expansion."""
 
     def __init__(
-        self, search_id: str, problem: str, tools: Tools, prefix: Prefix, seconds: float
+        self,
+        search_id: str,
+        problem: str,
+        tools: Tools,
+        prefix: Prefix,
+        into: Yield,
+        seconds: float,
     ) -> None:
         self._search_id = search_id
         self._problem = problem
@@ -109,7 +115,7 @@ class _Trial:
         self._timeout = seconds + _GRACE_SECONDS
         self._tasks: dict[int, asyncio.Task[Candidate]] = {}
         self._runs: dict[str, asyncio.Task[sandbox_pb2.RunResponse]] = {}
-        self._yield = Yield()
+        self._yield = into
 
     async def draw(self, count: int, sampling: Sampling) -> None:
         """Follow each candidate from the moment that it is finished."""
@@ -130,14 +136,13 @@ class _Trial:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
-    def harvest(self) -> Yield:
-        """What is complete."""
+    def harvest(self) -> None:
+        """Keep what is complete."""
         self._yield.candidates = [
             task.result()
             for _, task in sorted(self._tasks.items(), key=lambda item: item[0])
             if task.done() and not task.cancelled() and task.exception() is None
         ]
-        return self._yield
 
     async def _follow(self, proposal: policy_pb2.ProposeResponse) -> Candidate:
         """Run a candidate's steps one after another, up to the first that fails."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from services.common import logs, rpc
-from services.common.grader import Grader
+from services.common.grading.grader import Grader
 from services.search.answer_book import AnswerBook
 from services.search.budget import StopReason
 from services.search.dependencies import Dependency, DependencyError, Monitor, grpc_health

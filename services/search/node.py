@@ -76,7 +76,6 @@ class Node:
         draws: candidates that the policy was asked for at this node.
         samples: times that the policy proposed this step at its parent.
         expanding: whether a trial that expands this node is in flight.
-        barren: whether its last expansion brought no node that was not known.
         closed: whether nothing below can be explored any more.
         visits: N of UCT: rollouts backed up through here, plus one for an initial PPM value.
         in_flight: expected rollouts of trials that are under way through here.
@@ -91,7 +90,6 @@ class Node:
     draws: int = 0
     samples: int = 0
     expanding: bool = False
-    barren: bool = False
     closed: bool = False
     visits: int = 0
     in_flight: int = 0

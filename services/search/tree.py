@@ -107,6 +107,8 @@ class Tree:
         self._told: set[int] = set()
         self._next_trial = 0
         self._next_rollout = 0
+        self._root_barren = False
+        """Whether the last expansion of the root brought nothing that was not known."""
         self._walks: dict[int, Node] = {}
         """Rollouts under way (Expansion.STEP): where each stands between two trials."""
 
@@ -239,7 +241,8 @@ class Tree:
         # A call that was cut short is made up for later; one that brought nothing is not repeated.
         node.draws += len(event.candidates) or event.count
         leaves = [self._graft(node, candidate) for candidate in event.candidates]
-        node.barren = len(self.nodes) == known
+        if node is self.root:
+            self._root_barren = len(self.nodes) == known
         if self.config.expansion is Expansion.TRAJECTORY:
             self.rollouts += len(event.candidates)
             for leaf in leaves:
@@ -324,7 +327,7 @@ class Tree:
         return (
             node is self.root
             and self.config.expansion is Expansion.TRAJECTORY
-            and not node.barren
+            and not self._root_barren
             and all(child.closed for child in node.children.values())
         )
 

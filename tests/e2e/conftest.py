@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.common.store import StoredModel
+from services.common.models.store import StoredModel
 
 START_SECONDS = 600
 STOP_SECONDS = 90

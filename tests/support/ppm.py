@@ -6,7 +6,7 @@ different texts.
 
 from pathlib import Path
 
-from services.common.store import ModelStore, StoredModel
+from services.common.models.store import ModelStore, StoredModel
 
 SCALE = 5.0
 SEED = 20250104

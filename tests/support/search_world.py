@@ -88,7 +88,6 @@ def snapshot(tree: Tree) -> dict[str, tuple[object, ...]]:
             node.depth,
             node.draws,
             node.samples,
-            node.barren,
             node.closed,
             node.visits,
             node.in_flight,
@@ -97,4 +96,4 @@ def snapshot(tree: Tree) -> dict[str, tuple[object, ...]]:
             frozenset(node.children),
         )
         for node in tree.nodes.values()
-    } | {"": (tree.rollouts,)}
+    } | {"": (tree.rollouts, tree._root_barren)}

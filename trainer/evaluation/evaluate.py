@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.common.grader import Grader
+from services.common.grading.grader import Grader
 from trainer.evaluation.methods import Method, digest
 from trainer.evaluation.problems import Problem, read_problems
 from trainer.evaluation.records import Record, RunFolder, read_settings

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import grpc
 
-from services.common.grader import GRADER_VERSION, Grader
+from services.common.grading.grader import GRADER_VERSION, Grader
 from services.common.pb.search.v1 import search_pb2 as pb
 from trainer.evaluation.methods import Method
 from trainer.evaluation.problems import Problem

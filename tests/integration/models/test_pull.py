@@ -17,12 +17,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.common.catalog import CatalogEntry, HubFile, Wheels
-from services.common.fetch import Patience
-from services.common.package_index import PipConfig
-from services.common.pull import Puller, PullError
-from services.common.sources import Network
-from services.common.store import ModelStore
+from services.common.models.catalog import CatalogEntry, HubFile, Wheels
+from services.common.models.fetch import Patience
+from services.common.models.package_index import PipConfig
+from services.common.models.pull import Puller, PullError
+from services.common.models.sources import Network
+from services.common.models.store import ModelStore
 from tests.support.package_server import Fault, PackageServer, package_server
 from tests.support.tiny_gguf import write_tiny_gguf
 

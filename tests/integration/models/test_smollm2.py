@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.common.store import ModelStore, StoredModel
+from services.common.models.store import ModelStore, StoredModel
 
 pytestmark = pytest.mark.model
 

@@ -4,9 +4,9 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
-from services.common.store import StoredModel
 from tests.support.model_service import connect, started
 
 CALL_SECONDS = 300

@@ -7,9 +7,9 @@ import grpc
 import pytest
 
 from services.common import rpc
+from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
-from services.common.store import StoredModel
 from services.policy.servicer import NAME
 from tests.support.model_service import SERVING, connect, gone, health, started
 

@@ -5,8 +5,8 @@ import asyncio
 import grpc
 import pytest
 
+from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
-from services.common.store import StoredModel
 from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
 

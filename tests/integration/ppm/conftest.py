@@ -1,6 +1,6 @@
 import pytest
 
-from services.common.store import ModelStore, StoredModel
+from services.common.models.store import ModelStore, StoredModel
 from tests.support.ppm import make_ppm
 
 

@@ -7,10 +7,10 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from services.common.models.store import ModelStore
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.common.steps import Step, render_scored
-from services.common.store import ModelStore
 from services.ppm.servicer import NAME
 from tests.support.model_service import SERVING, connect, health, started
 from tests.support.ppm import SCALE, VERSION

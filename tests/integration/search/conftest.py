@@ -17,7 +17,7 @@ import redis
 import uvicorn
 
 from rstar.stack.redis_server import binary
-from services.common.grader import Grader
+from services.common.grading.grader import Grader
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc

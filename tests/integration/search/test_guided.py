@@ -6,9 +6,9 @@ import pytest
 import pytest_asyncio
 
 from services.common import rpc
+from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.ppm.v1 import ppm_pb2, ppm_pb2_grpc
-from services.common.store import ModelStore, StoredModel
 from services.ppm.servicer import NAME
 from tests.integration.search.conftest import StartRig
 from tests.support import sandbox_server

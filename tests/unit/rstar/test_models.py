@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rstar.models import app
-from services.common.catalog import CATALOG
-from services.common.store import ModelStore
+from services.common.models.catalog import CATALOG
+from services.common.models.store import ModelStore
 from tests.support.folders import make_folder
 
 RUNNER = CliRunner()

@@ -10,7 +10,7 @@ from rstar.stack import preflight
 from rstar.stack.config import Addresses, StackConfig, choose_addresses
 from rstar.stack.ports import free_ports
 from rstar.stack.preflight import PreflightError
-from services.common.store import StoredModel
+from services.common.models.store import StoredModel
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.common.grader import GraderUnavailable
+from services.common.grading.grader import GraderUnavailable
 from services.search.answer_book import AnswerBook
 from services.search.dependencies import DependencyError
 

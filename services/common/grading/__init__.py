@@ -1,0 +1,1 @@
+"""What the answer of a solution is, and whether two answers are equal."""

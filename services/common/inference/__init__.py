@@ -1,0 +1,1 @@
+"""What the policy and the PPM share to serve a model on vLLM."""
