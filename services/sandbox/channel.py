@@ -24,6 +24,9 @@ class Channel:
 
     def __init__(self, ours: socket.socket) -> None:
         self._socket = ours
+        # The loop finds readers by number faster than by object.
+        self._number = ours.fileno()
+        self._ended = False
         self._waiter: asyncio.Future[None] | None = None
 
     @classmethod
@@ -59,37 +62,47 @@ class Channel:
         room = socket.CMSG_SPACE(_CREDENTIALS.size)
         if descriptors:
             room += socket.CMSG_SPACE(descriptors * _DESCRIPTOR.size)
-        while True:
-            try:
-                packet, ancillary, _, _ = self._socket.recvmsg(limit, room)
-            except BlockingIOError:
-                await self._readable()
-                continue
-            except (ConnectionResetError, BrokenPipeError) as error:
-                raise Closed(str(error)) from error
-            break
+        packet, ancillary = await self._next(limit, room)
         if not packet:
             raise Closed("the other end is closed")
         sender, received = _read_ancillary(ancillary)
         return packet, sender, received
 
+    async def _next(self, limit: int, room: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        while True:
+            try:
+                packet, ancillary, _, _ = self._socket.recvmsg(limit, room)
+            except BlockingIOError:
+                await self._readable()
+            except OSError as error:
+                raise Closed(str(error)) from error
+            else:
+                return packet, ancillary
+
     async def _readable(self) -> None:
+        if self._ended:
+            raise Closed("nothing more comes")
         loop = asyncio.get_running_loop()
         self._waiter = loop.create_future()
-        loop.add_reader(self._socket, _resolve, self._waiter)
+        loop.add_reader(self._number, _resolve, self._waiter)
         try:
             await self._waiter
         finally:
             self._waiter = None
             if self._socket.fileno() >= 0:
-                loop.remove_reader(self._socket)
+                loop.remove_reader(self._number)
+
+    def end(self) -> None:
+        """Say that the other end sends no more: who receives gets what has come, then Closed."""
+        self._ended = True
+        if self._waiter is not None:
+            _resolve(self._waiter)
 
     def close(self) -> None:
-        """Close our end; a receiver that still waits gets Closed."""
+        """Close our end; who still waits for a packet gets Closed."""
+        self.end()
         if self._waiter is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            if not self._waiter.done():
-                self._waiter.set_exception(Closed("closed here"))
+            asyncio.get_running_loop().remove_reader(self._number)
         self._socket.close()
 
 

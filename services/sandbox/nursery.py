@@ -171,7 +171,7 @@ class Nursery:
             async with asyncio.timeout(seconds):
                 packet, pid = await ours.receive(wire.MAX_PACKET_BYTES)
             self._check_hello(packet, pid)
-            return self._adopt(pid, ours, leads=False)
+            return self._adopt(pid, ours, leads=False, memory_bytes=parent.memory_bytes)
         except BaseException:
             ours.close()
             raise
@@ -184,8 +184,8 @@ class Nursery:
         if pid in self._processes:
             raise wire.Malformed("a known process says it is new")
 
-    def _adopt(self, pid: int, ours: Channel, *, leads: bool) -> Process:
-        process = Process(pid, ours, self._reap, leads=leads)
+    def _adopt(self, pid: int, ours: Channel, *, leads: bool, memory_bytes: int = 0) -> Process:
+        process = Process(pid, ours, self._reap, leads=leads, memory_bytes=memory_bytes)
         self._processes[pid] = process
         return process
 

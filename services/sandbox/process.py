@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from services.sandbox import wire
 from services.sandbox.channel import Channel, Closed
@@ -45,14 +45,19 @@ class Process:
         channel: our end of its socket pair.
         reap: collects it when it has ended; returns its wait status.
         leads: whether it leads a process group, which then ends with it.
+        memory_bytes: its limit of address space as limit_memory has set it; 0 where it has not.
 
     Attributes:
         forking: held by who asks it to fork.
+        memory_bytes: as limit_memory has set it; what it forks has the same.
     """
 
-    def __init__(self, pid: int, channel: Channel, reap: Reap, *, leads: bool) -> None:
+    def __init__(
+        self, pid: int, channel: Channel, reap: Reap, *, leads: bool, memory_bytes: int = 0
+    ) -> None:
         self.pid = pid
         self.forking = asyncio.Lock()
+        self.memory_bytes = memory_bytes
         self._channel = channel
         self._leads = leads
         self._pidfd = os.pidfd_open(pid)
@@ -70,6 +75,7 @@ class Process:
             loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+            self._channel.end()
         if self._leads:
             # Before it is reaped, while nobody else can have its pid.
             with contextlib.suppress(ProcessLookupError):
@@ -98,20 +104,13 @@ class Process:
         return wire.decode_result(packet, run.output_bytes)
 
     async def _next_packet(self, seconds: float) -> bytes:
-        answer = asyncio.ensure_future(self._receive())
-        either: tuple[asyncio.Future[Any], ...] = (answer, self._collected)
         try:
-            done, _ = await asyncio.wait(
-                either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            answer.cancel()
-        if not done:
-            raise Overdue
-        if answer in done:
-            with contextlib.suppress(Closed):
-                return answer.result()
-        raise Ended(await self._ending())
+            async with asyncio.timeout(seconds):
+                return await self._receive()
+        except TimeoutError as error:
+            raise Overdue from error
+        except Closed as error:
+            raise Ended(await self._ending()) from error
 
     async def _receive(self) -> bytes:
         while True:
@@ -141,10 +140,13 @@ class Process:
 
         It cannot raise the limit itself; nothing is raised over the hard limit.
         """
+        if bytes_in_all == self.memory_bytes:
+            return
         with contextlib.suppress(ProcessLookupError):
             _, ceiling = resource.prlimit(self.pid, resource.RLIMIT_AS)
             wanted = (min(bytes_in_all, ceiling), ceiling)
             resource.prlimit(self.pid, resource.RLIMIT_AS, wanted)
+            self.memory_bytes = bytes_in_all
 
     def kill(self) -> None:
         """Kill it now, and its group if it leads one; harmless where it has ended."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +25,7 @@ class Session:
 
     name: str
     used_at: float
-    runs: "set[asyncio.Task[object]]" = field(default_factory=set)
+    runs: "set[asyncio.Task[Any]]" = field(default_factory=set)
     closed: bool = False
 
 

@@ -104,17 +104,19 @@ class Warden:
         session = self.sessions.get(step.session)
         if session is None:
             raise SessionClosed(step.session)
-        work = asyncio.create_task(self._run_in_turn(step, ancestors, limits))
-        session.runs.add(work)
+        caller = asyncio.current_task()
+        if caller is None:
+            raise RuntimeError("steps are run by tasks")
+        session.runs.add(caller)
         try:
-            return await work
+            return await self._run_in_turn(step, ancestors, limits)
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if session.closed and not (caller and caller.cancelling()):
+            # Cancelled by the closing of its session, and by nobody else.
+            if session.closed and caller.uncancel() == 0:
                 raise SessionClosed(step.session) from None
             raise
         finally:
-            session.runs.discard(work)
+            session.runs.discard(caller)
             session.used_at = time.monotonic()
 
     async def _run_in_turn(

@@ -42,7 +42,7 @@ def call(name, *arguments):
 PAST = [TOOLS, "secret = [1]"]
 
 
-def test_there_are_at_least_a_hundred_attacks():
+async def test_there_are_at_least_a_hundred_attacks():
     assert len(ATTACKS) >= 100
 
 
