@@ -47,7 +47,8 @@ class Zygote:
         self._control = socket.socket(fileno=descriptor)
         self._bounds = bounds
         self._forks = False
-        self._children: set[int] = set()
+        self._leaders: set[int] = set()
+        self._ended_groups: set[int] = set()
         self._seeders = _seeders()
 
     def report(self, packages: dict[str, str], isolation: list[str], baseline_bytes: int) -> None:
@@ -68,18 +69,17 @@ class Zygote:
                 break
             request, pid = control.decode_request(packet)
             try:
-                answer = self._spawn(descriptors[0]) if request == Request.SPAWN else _reap(pid)
+                answer = (
+                    self._spawn(descriptors[0]) if request == Request.SPAWN else self._reap(pid)
+                )
             except OSError as error:
                 answer = -(error.errno or 1)
-            if request == Request.REAP:
-                self._children.discard(pid)
             for descriptor in descriptors:
                 os.close(descriptor)
             self._control.send(control.encode_answer(answer))
-        for child in self._children:
-            # Each child leads the process group of all that it forks.
+        for leader in self._leaders:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
+                os.killpg(leader, signal.SIGKILL)
 
     def _spawn(self, channel: int) -> int:
         pid = os.fork()
@@ -94,13 +94,38 @@ class Zygote:
         # Both sides, so that the group exists whichever runs first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
-        self._children.add(pid)
+        self._leaders.add(pid)
         return pid
 
+    def _reap(self, pid: int) -> int:
+        status = _wait(pid)
+        if pid in self._leaders:
+            self._leaders.discard(pid)
+            # Its group has been killed with it, and may hold children that the warden never knew.
+            self._ended_groups.add(pid)
+        for group in list(self._ended_groups):
+            if _sweep(group):
+                self._ended_groups.discard(group)
+        return signal.SIGKILL if status is None else status
 
-def _reap(pid: int) -> int:
-    _, status = os.waitpid(pid, 0)
+
+def _wait(pid: int) -> int | None:
+    """The wait status of a child that has ended; None where another sweep collected it."""
+    try:
+        _, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
     return status
+
+
+def _sweep(group: int) -> bool:
+    """Collect a group's ended children; returns whether no child of it is left."""
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def main(descriptor: int, bounds: Bounds) -> None:

@@ -147,3 +147,31 @@ async def test_a_state_that_stops_obeying_harms_only_its_own_descendants(server,
     result = await server.stub.Run(below, timeout=CALL_SECONDS)
     assert result.status in (pb.STATUS_REJECTED, pb.STATUS_TIMEOUT)
     assert (await session.run("x", CHAIN, node="good")).output == "[0, 1, 2, 3]\n"
+
+
+# A step after which a fork makes a process that does not report and does not end.
+HIDING = """
+import services.sandbox.node as node
+def divide(self, channel):
+    if self._fork() == 0:
+        while True: pass
+node.Node._divide = divide
+"""
+
+
+async def test_a_hidden_process_goes_with_its_session(tree, server):
+    before = server.descendants()
+    async with server.session() as session:
+        assert (await session.run(HIDING)).status == pb.STATUS_OK
+        steps = [pb.CodeStep(node_id="n0", code=HIDING)]
+        below = pb.RunRequest(
+            session_id=session.name, step=pb.CodeStep(node_id="n1", code="1"), ancestors=steps
+        )
+        result = await server.stub.Run(below, timeout=CALL_SECONDS)
+        assert result.status == pb.STATUS_REJECTED
+        # Once given up, nothing of it runs on beside the root, if that.
+        assert (await session.run("2", node="good")).output == "2\n"
+    # Collecting is done along with the next session that ends.
+    async with server.session() as another:
+        await another.run("1")
+    await until(lambda: server.descendants() <= before)
