@@ -29,6 +29,14 @@ def solution(
     )
 
 
+def votes(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
+    """Two steps; of four candidates three answer 2, in three ways of writing, and one 3."""
+    if request.steps:
+        return solution("# Step 2: print\nprint 2")
+    answer = ["2", "2.0", "4/2", "3"][index % 4]
+    return solution(f"# Step 1: count {index % 4}\nn = 2", f"# Step 2: print\nprint {answer}")
+
+
 @dataclass
 class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
     """Answers with `reply(request, index)`; records its requests.

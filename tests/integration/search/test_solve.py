@@ -2,33 +2,24 @@
 
 import asyncio
 import json
-import math
 from typing import Any
 
 import httpx
 import pytest
 
 from services.common import rpc
-from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+from services.common.pb.policy.v1 import policy_pb2
 from services.search.event_log import EventLog
 from services.search.events import Finished, Started, TrialTold
 from services.search.node import Outcome
 from services.search.tree import Tree
 from tests.integration.search.conftest import Rig, StartRig, until
-from tests.support.scripted import ScriptedPolicy, serving, solution
+from tests.support.scripted import solution, votes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PROBLEM = {"problem": "What is 1 + 1?"}
 JSON = {"Content-Type": "application/json"}
-
-
-def votes(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
-    """Two steps; of four candidates three answer 2, in three ways of writing, and one 3."""
-    if request.steps:
-        return solution("# Step 2: print\nprint 2")
-    answer = ["2", "2.0", "4/2", "3"][index % 4]
-    return solution(f"# Step 1: count {index % 4}\nn = 2", f"# Step 2: print\nprint {answer}")
 
 
 async def test_a_problem_is_answered_with_everything_that_was_promised(rig: StartRig) -> None:
@@ -243,107 +234,6 @@ async def test_more_searches_than_allowed_are_turned_away(rig: StartRig) -> None
         assert (await one.client.post("/solve", json=PROBLEM)).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["redis", "policy", "sandbox", "ppm"])
-async def test_a_dependency_that_is_down_is_named(rig: StartRig, name: str) -> None:
-    setting = "redis_url" if name == "redis" else f"{name}_target"
-    nowhere = "redis://127.0.0.1:1/0" if name == "redis" else "127.0.0.1:1"
-    async with rig(**{setting: nowhere}) as one:
-        reply = await one.client.post("/solve", json=PROBLEM)
-        body = reply.json()
-        assert (reply.status_code, body["dependency"]) == (503, name)
-        assert reply.headers["retry-after"] == "1"
-        ready = await one.client.get("/ready")
-        assert ready.status_code == 503
-        states = {key: one["ready"] for key, one in ready.json()["dependencies"].items()}
-        assert [key for key, is_ready in states.items() if not is_ready] == [name]
-
-
-async def test_a_policy_that_hangs_in_its_health_check_is_too_slow(rig: StartRig) -> None:
-    async def hang(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(60)
-
-    deaf = await asyncio.start_server(hang, "127.0.0.1", 0)
-    target = f"127.0.0.1:{deaf.sockets[0].getsockname()[1]}"
-    try:
-        async with rig(policy_target=target, dependency_timeout_seconds=0.2) as one:
-            reply = await one.client.post("/solve", json=PROBLEM)
-            assert (reply.status_code, reply.json()["dependency"]) == (503, "policy")
-    finally:
-        deaf.close()
-
-
-async def test_the_service_recovers_when_the_policy_is_back(rig: StartRig) -> None:
-    policy = ScriptedPolicy(lambda request, index: solution("# Step 1\nprint 2"))
-    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
-    async with serving(add, policy) as target:
-        port = int(target.rpartition(":")[2])
-    async with rig(policy_target=target) as one:
-        assert (await one.client.post("/solve", json=PROBLEM)).status_code == 503
-        async with serving(add, policy, port=port):
-            async with asyncio.timeout(20):
-                while (await one.client.get("/ready")).status_code != 200:
-                    await asyncio.sleep(0.1)
-            assert (await one.client.post("/solve", json=PROBLEM)).status_code == 200
-
-
-async def test_a_search_outlives_a_policy_that_is_gone_for_a_moment(rig: StartRig) -> None:
-    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
-    first = ScriptedPolicy(
-        lambda request, index: (
-            solution(f"# Step 1: {index}\nx = 1", "# Step 2\nprint 2")
-            if not request.steps
-            else None
-        )
-    )
-    second = ScriptedPolicy(lambda request, index: solution(f"# Step 2: {index}\nprint 3"))
-    options = {"budget": {"rollouts": 40}, "search": {"candidates": 4, "answer": "best"}}
-    async with (
-        _Closable(add, first) as (target, close),
-        rig(policy_target=target, patience_seconds=10) as one,
-    ):
-        call = asyncio.create_task(one.client.post("/solve", json={**PROBLEM, **options}))
-        await until(lambda: first.open_calls == 4)
-        await close()
-        await asyncio.sleep(0.3)
-        async with serving(add, second, port=int(target.rpartition(":")[2])):
-            reply = await call
-        assert reply.status_code == 200, reply.text
-        assert reply.json()["usage"]["rollouts"] > 4
-
-
-class _Closable:
-    """A server that can be closed before its block ends."""
-
-    def __init__(self, add: Any, servicer: object) -> None:
-        self._serving = serving(add, servicer)
-        self._closed = False
-
-    async def __aenter__(self) -> tuple[str, Any]:
-        return await self._serving.__aenter__(), self.close
-
-    async def close(self) -> None:
-        """Close the server, once."""
-        if not self._closed:
-            self._closed = True
-            await self._serving.__aexit__(None, None, None)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-
-async def test_a_sandbox_that_was_restarted_loses_no_search(rig: StartRig) -> None:
-    async with rig() as one:
-
-        def reply(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
-            one.sandbox.forget = bool(request.steps)
-            return votes(request, index)
-
-        one.policy.reply = reply
-        options = {"budget": {"rollouts": 10}, "search": {"candidates": 4, "answer": "best"}}
-        reply_ = await one.client.post("/solve", json={**PROBLEM, **options})
-        assert reply_.status_code == 200, reply_.text
-
-
 async def test_a_problem_that_does_not_fit_the_policy_is_the_callers_fault(rig: StartRig) -> None:
     async with rig() as one:
         one.policy.reply = lambda request, index: rpc.InvalidField("problem", "at most 9 tokens")
@@ -352,72 +242,6 @@ async def test_a_problem_that_does_not_fit_the_policy_is_the_callers_fault(rig: 
         assert reply.json()["errors"] == [
             {"field": "problem", "limit": "problem: at most 9 tokens"}
         ]
-
-
-INVALID = [
-    ({}, "problem"),
-    ({"problem": ""}, "problem"),
-    ({"problem": " \n"}, "problem"),
-    ({"problem": "x" * 16_385}, "problem"),
-    ({"problem": 5}, "problem"),
-    ({"problem": "\ud800"}, "problem"),
-    ({**PROBLEM, "effort": "high"}, "effort"),
-    ({**PROBLEM, "budget": {"rollouts": 0}}, "budget.rollouts"),
-    ({**PROBLEM, "budget": {"rollouts": -1}}, "budget.rollouts"),
-    ({**PROBLEM, "budget": {"rollouts": 10_001}}, "budget.rollouts"),
-    ({**PROBLEM, "budget": {"rollouts": "8"}}, "budget.rollouts"),
-    ({**PROBLEM, "budget": {"rollouts": True}}, "budget.rollouts"),
-    ({**PROBLEM, "budget": {"tokens": 0}}, "budget.tokens"),
-    ({**PROBLEM, "budget": {"seconds": 0}}, "budget.seconds"),
-    ({**PROBLEM, "budget": {"seconds": 3_601}}, "budget.seconds"),
-    ({**PROBLEM, "budget": {"seconds": math.nan}}, "budget.seconds"),
-    ({**PROBLEM, "budget": {"gold": 1}}, "budget.gold"),
-    ({**PROBLEM, "budget": 5}, "budget"),
-    ({**PROBLEM, "search": {"candidates": 65}}, "search.candidates"),
-    ({**PROBLEM, "search": {"temperature": 2.5}}, "search.temperature"),
-    ({**PROBLEM, "search": {"exploration": math.inf}}, "search.exploration"),
-    ({**PROBLEM, "search": {"seed": -1}}, "search.seed"),
-    ({**PROBLEM, "search": {"answer": "median"}}, "search.answer"),
-    ({**PROBLEM, "search": None}, "search"),
-    ({**PROBLEM, "stream": "yes"}, "stream"),
-]
-
-
-async def test_bad_input_is_answered_with_the_field_and_its_limit(rig: StartRig) -> None:
-    async with rig() as one:
-        for body, field in INVALID:
-            reply = await one.client.post("/solve", content=json.dumps(body), headers=JSON)
-            problem = reply.json()
-            assert reply.status_code == 422, (body, problem)
-            assert reply.headers["content-type"] == "application/problem+json"
-            assert [error["field"] for error in problem["errors"]] == [field], body
-            assert all(error["limit"] for error in problem["errors"])
-        assert one.policy.requests == []
-
-
-async def test_what_is_no_request_is_answered_as_a_problem(rig: StartRig) -> None:
-    async with rig(max_body_bytes=1024) as one:
-        for call, status in [
-            (one.client.post("/solve", content=b"{", headers=JSON), 422),
-            (one.client.post("/solve", content=b"\xff\xfe", headers=JSON), 422),
-            (one.client.post("/solve", content=b'"text"', headers=JSON), 422),
-            (one.client.post("/solve", content=b"[" * 1000, headers=JSON), 400),
-            (one.client.post("/solve", content=b" " * 1025), 413),
-            (one.client.post("/solve", content=_chunks()), 413),
-            (one.client.get("/solve"), 405),
-            (one.client.get("/nowhere"), 404),
-        ]:
-            reply = await call
-            problem = reply.json()
-            assert reply.status_code == status, problem
-            assert reply.headers["content-type"] == "application/problem+json"
-            assert problem["status"] == status
-            assert problem["detail"]
-
-
-async def _chunks() -> Any:
-    for _ in range(20):
-        yield b" " * 100
 
 
 async def test_logs_of_finished_searches_expire(rig: StartRig) -> None:
