@@ -15,7 +15,7 @@ log = logs.get(__name__)
 # Pauses before the first, second, ... attempt to replace a zygote; the last one repeats.
 _PAUSES_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 # A zygote is up within a few seconds of its predecessor's death, or something is wrong.
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 10.0
 
 
 class Keeper:

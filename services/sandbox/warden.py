@@ -123,6 +123,8 @@ class Warden:
         self, step: Step, ancestors: Sequence[Step], limits: Limits
     ) -> pb.RunResponse:
         arrived = time.monotonic()
+        # Outside of the queue, so that who waits in vain is told so together with all others.
+        await self._keeper.wait_up()
         async with self._workers.one():
             queued = time.monotonic() - arrived
             try:

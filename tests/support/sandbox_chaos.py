@@ -87,11 +87,12 @@ class Chaos:
         while time.monotonic() < deadline:
             await asyncio.sleep(KILL_EVERY_SECONDS)
             processes = sorted(self._server.descendants())
-            if not processes:
-                continue
             # The zygote has the lowest pid, but for a wrap of the numbers.
-            first = self._random.random() < ZYGOTE_SHARE
-            victim = processes[0] if first else self._random.choice(processes)
+            zygotes, others = processes[:1], processes[1:]
+            candidates = zygotes if self._random.random() < ZYGOTE_SHARE else others
+            if not candidates:
+                continue
+            victim = self._random.choice(candidates)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
                 self.kills += 1
