@@ -96,7 +96,10 @@ def render_scored(problem: str, steps: Sequence[Step]) -> str:
 
 def clean(text: str) -> str:
     """Text without the grammar's delimiters, so that no output can forge the end of a step."""
-    return _ANY_DELIMITER.sub("", text)
+    # Taking one out may bring the two halves of another together.
+    while _ANY_DELIMITER.search(text):
+        text = _ANY_DELIMITER.sub("", text)
+    return text
 
 
 def split_steps(text: str) -> list[str]:
