@@ -8,7 +8,6 @@ import grpc
 from services.common import rpc
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
-from services.sandbox.nursery import ZygoteLost
 from services.sandbox.sessions import TooManySessions
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.step import Limits, Step
@@ -72,7 +71,8 @@ class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
             ) from error
         except QueueFull as error:
             raise _exhausted(context, f"queue: {error}") from error
-        except ZygoteLost as error:
+        except OSError as error:
+            # The zygote is lost (ZygoteLost), or the machine gives no process or descriptor.
             raise rpc.StatusError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 
     def _ancestors(self, request: pb.RunRequest, session: str) -> list[Step]:

@@ -1,6 +1,7 @@
 """The warden: sessions and the queue in front of what runs steps."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -24,6 +25,9 @@ log = logs.get(__name__)
 _MIB: Final = 1024 * 1024
 _CPU_SLACK_SECONDS: Final = 5
 _JANITOR_SECONDS: Final = 5.0
+# A pidfd and a socket for each; connections, libraries and what is on its way for ourselves.
+_DESCRIPTORS_OF_A_PROCESS: Final = 2
+_OWN_DESCRIPTORS: Final = 256
 _FULL_ISOLATION: Final = ("no_new_privs", "no_capabilities", "landlock", "rlimits", "seccomp")
 
 
@@ -52,6 +56,7 @@ class Warden:
 
     async def start(self) -> None:
         """Bring up the zygote. linux.Unsupported where this machine cannot isolate steps."""
+        _allow_descriptors(self._settings)
         ready = await self._keeper.start()
         self.info = _describe(self._settings, self._mode, ready.packages, ready.isolation)
         if self._settings.require == "full":
@@ -149,6 +154,19 @@ def _bounds(settings: SandboxSettings) -> Bounds:
     steps = settings.max_ancestors + 1
     seconds = (settings.max_wall_ms // 1000 + _CPU_SLACK_SECONDS) * steps
     return Bounds(settings.max_memory_mib * _MIB, seconds, forks=settings.mode == "auto")
+
+
+def _allow_descriptors(settings: SandboxSettings) -> None:
+    """Raise our limit of open files to what the settings may need; Unsupported where it cannot."""
+    processes = settings.max_snapshots + settings.max_sessions + settings.workers
+    needed = processes * _DESCRIPTORS_OF_A_PROCESS + _OWN_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise linux.Unsupported(
+            f"max_snapshots and max_sessions need {needed} open files; the limit here is {hard}"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _budget(settings: SandboxSettings) -> Budget:
