@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rstar import evaluate, models
+from rstar import bench_sandbox, evaluate, models
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,10 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
+
+bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
+bench.command("sandbox")(bench_sandbox.sandbox)
+app.add_typer(bench, name="bench")
 
 
 class LogFormat(StrEnum):
