@@ -24,9 +24,12 @@ CALL_SECONDS = 60
 class Server:
     """A running server."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, address: str
+    ) -> None:
         self.process = process
         self.channel = channel
+        self.address = address
         self.stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
 
     def descendants(self) -> set[int]:
@@ -133,7 +136,7 @@ async def serving(
             address = await _address(process)
         drain = asyncio.create_task(_drain(process))
         async with rpc.channel(address) as channel:
-            yield Server(process, channel)
+            yield Server(process, channel, address)
     finally:
         children = descendants(process.pid)
         if process.returncode is None:

@@ -33,10 +33,10 @@ async def serve(asked: argparse.Namespace) -> None:
     server = rpc.Server((), max_concurrent_rpcs=8)
     port = await server.start("127.0.0.1", asked.port)
     await server.set_serving(not asked.unready)
+    stopped = asyncio.create_task(rpc.wait_for_stop_signal()) if not asked.ignore_sigterm else None
+    await asyncio.sleep(0)  # its handlers are in place before anybody is told to send a signal
     print(f"child {os.getpid()} listens on {port}", flush=True)
-    if asked.ignore_sigterm:
-        await asyncio.sleep(600)
-    await rpc.wait_for_stop_signal()
+    await (stopped or asyncio.sleep(600))
     print("stopping", flush=True)
     await server.stop(1.0)
 

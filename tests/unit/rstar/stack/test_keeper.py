@@ -73,7 +73,7 @@ def test_says_that_a_command_does_not_exist() -> None:
 
 def test_passes_sigterm_on(child_command: Command) -> None:
     with kept(*child_command()) as keeper:
-        child = read_number(keeper, r"child (\d+)")
+        child = read_number(keeper, r"child (\d+) listens")
         keeper.terminate()
         assert keeper.wait(SECONDS) == 0
         wait_gone(child)
