@@ -60,13 +60,14 @@ class Ledger:
     def affordable(self, tree: Tree) -> int:
         """Candidates that may be asked for beside those in flight, 0 for none.
 
-        Under Expansion.STEP a rollout takes several expansions, so only tokens bound it.
+        Under Expansion.TRAJECTORY a candidate is a rollout. Under Expansion.STEP a trial is a step
+        of one rollout, which takes as many candidates as a node may have.
         """
         rollouts = self.rollouts - tree.rollouts
         if tree.config.expansion is Expansion.TRAJECTORY:
             rollouts -= self.in_flight
-        elif rollouts > 0:
-            rollouts = tree.config.candidates
+        else:
+            rollouts = tree.config.candidates if rollouts > tree.in_flight else 0
         if not self.candidates:
             return max(rollouts, 0)
         mean = max(self.spent_tokens / self.candidates, 1.0)

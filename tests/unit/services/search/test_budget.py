@@ -46,5 +46,6 @@ def test_a_rollout_of_single_steps_may_take_many_candidates() -> None:
     assert ledger.affordable(tree) == 3
     trial = tree.ask()
     assert trial is not None
+    assert ledger.affordable(tree) == 0, "the only rollout is under way"
     tree.tell(trial.id, [Candidate((step(name),)) for name in "abc"])
-    assert ledger.affordable(tree) == 3
+    assert ledger.affordable(tree) == 3, "and may go on"
