@@ -109,7 +109,12 @@ class Supervisor:
             raise
 
     async def kill(self) -> None:
-        """Kill all units at once."""
+        """Kill all units at once, for good."""
+        # First those who would start again what is killed.
+        keeping = [kept.task for kept in self._kept.values() if kept.task is not None]
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
         running = [kept.process for kept in self._kept.values() if kept.process is not None]
         await asyncio.gather(*(process.kill() for process in running))
 

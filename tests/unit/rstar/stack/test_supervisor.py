@@ -165,6 +165,22 @@ async def test_cancelled_while_stopping_it_kills(make_unit: MakeUnit, journal: J
             await task
 
 
+async def test_killed_while_stopping_it_starts_nothing_again(
+    make_unit: MakeUnit, journal: Journal, log: io.StringIO
+) -> None:
+    needed = make_unit("needed")
+    slow = make_unit("slow", "--ignore-sigterm", stop_seconds=600.0, after=("needed",))
+    with nothing_left():
+        supervisor = Supervisor([needed, slow], journal)
+        await supervisor.__aenter__()
+        stop = asyncio.create_task(supervisor.stop())
+        await asyncio.sleep(0.2)  # it waits for the slow one, and still keeps the needed one
+        await supervisor.kill()
+        await stop
+    assert "starting it again" not in log.getvalue()
+    assert (supervisor.restarts("needed"), supervisor.restarts("slow")) == (0, 0)
+
+
 async def test_a_port_that_is_free_again_is_taken_again(
     make_unit: MakeUnit, journal: Journal
 ) -> None:
