@@ -10,8 +10,8 @@ import uvicorn
 from services.common import logs, rpc
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
-from services.search.api import create_app
 from services.search.manager import Manager
+from services.search.rest.app import create_app
 from services.search.rpc_server import SERVICE, SearchServicer
 from services.search.settings import SearchSettings
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from services.common.grading import answers
 from services.common.grading.grader import GraderUnavailable
-from services.search.dependencies import DependencyError
+from services.search.clients.dependencies import DependencyError
 
 
 class Equality(Protocol):

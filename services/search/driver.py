@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from services.common import logs
 from services.search.answer import AnswerRule, is_settled, rank_answers
 from services.search.budget import Ledger, StopReason
-from services.search.dependencies import DependencyError
-from services.search.event_log import EventLog
-from services.search.events import Event, Started, TrialTold
+from services.search.clients.dependencies import DependencyError
+from services.search.clients.policy import Sampling
 from services.search.expander import Expander, Prefix, Yield
-from services.search.policy_client import Sampling
 from services.search.schemas import Models, Progress, Solution, SolveRequest, Usage
 from services.search.solution import describe
+from services.search.store.event_log import EventLog
+from services.search.store.events import Event, Started, TrialTold
 from services.search.tree import Expansion, Guidance, Tree, TreeConfig, Trial
 
 log = logs.get(__name__)

@@ -13,12 +13,12 @@ from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.sandbox.v1 import sandbox_pb2
 from services.common.steps import Step
 from services.search.answer_book import AnswerBook
-from services.search.calls import RejectedError
-from services.search.events import TrialUsage
+from services.search.clients.calls import RejectedError
+from services.search.clients.policy import PolicyClient, Sampling
+from services.search.clients.ppm import PpmClient
+from services.search.clients.sandbox import SandboxSession
 from services.search.node import Outcome, StepResult, child_id
-from services.search.policy_client import PolicyClient, Sampling
-from services.search.ppm_client import PpmClient
-from services.search.sandbox_client import SandboxSession
+from services.search.store.events import TrialUsage
 from services.search.tree import Candidate
 
 # The search's own clock ends a trial; the deadline on the wire is for callers that have died.

@@ -10,16 +10,16 @@ from services.common import logs, rpc
 from services.common.grading.grader import Grader
 from services.search.answer_book import AnswerBook
 from services.search.budget import StopReason
-from services.search.dependencies import Dependency, DependencyError, Monitor, grpc_health
+from services.search.clients.dependencies import Dependency, DependencyError, Monitor, grpc_health
+from services.search.clients.policy import PolicyClient
+from services.search.clients.ppm import PpmClient
+from services.search.clients.sandbox import SandboxSession
 from services.search.driver import Driver, Plan
-from services.search.event_log import EventLog
-from services.search.events import Event, Failed, Finished
 from services.search.expander import Expander, Tools
-from services.search.policy_client import PolicyClient
-from services.search.ppm_client import PpmClient
-from services.search.sandbox_client import SandboxSession
 from services.search.schemas import MAX_SEED, Progress, Solution, SolveRequest
 from services.search.settings import SearchSettings
+from services.search.store.event_log import EventLog
+from services.search.store.events import Event, Failed, Finished
 
 log = logs.get(__name__)
 

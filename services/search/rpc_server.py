@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
-from services.search.calls import RejectedError
-from services.search.dependencies import DependencyError
+from services.search.clients.calls import RejectedError
+from services.search.clients.dependencies import DependencyError
 from services.search.manager import BusyError, Manager
 from services.search.schemas import Progress, Solution, SolveRequest
 

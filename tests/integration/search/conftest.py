@@ -22,11 +22,11 @@ from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.search.__main__ import listen
-from services.search.api import create_app
-from services.search.event_log import EventLog
-from services.search.events import Event
 from services.search.manager import Manager
+from services.search.rest.app import create_app
 from services.search.settings import SearchSettings
+from services.search.store.event_log import EventLog
+from services.search.store.events import Event
 from tests.support.scripted import (
     PPM_SERVICE,
     ScriptedPolicy,

@@ -9,9 +9,9 @@ import pytest
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2
-from services.search.event_log import EventLog
-from services.search.events import Finished, Started, TrialTold
 from services.search.node import Outcome
+from services.search.store.event_log import EventLog
+from services.search.store.events import Finished, Started, TrialTold
 from services.search.tree import Tree
 from tests.integration.search.conftest import Rig, StartRig, until
 from tests.support.scripted import solution, votes

@@ -6,7 +6,7 @@ import pytest
 
 from services.common.grading.grader import GraderUnavailable
 from services.search.answer_book import AnswerBook
-from services.search.dependencies import DependencyError
+from services.search.clients.dependencies import DependencyError
 
 
 class Halves:

@@ -7,7 +7,7 @@ import grpc
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.steps import Step
-from services.search.calls import Caller
+from services.search.clients.calls import Caller
 
 
 class PpmClient:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import grpc
 
-from services.search.dependencies import DependencyError
+from services.search.clients.dependencies import DependencyError
 
 Reply = TypeVar("Reply")
 

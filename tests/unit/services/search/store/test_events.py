@@ -6,7 +6,9 @@ import pytest
 
 from services.search.answer import AnswerRule
 from services.search.budget import StopReason
-from services.search.events import (
+from services.search.schemas import Models, SolveRequest, Usage
+from services.search.solution import describe
+from services.search.store.events import (
     Event,
     Failed,
     Finished,
@@ -17,8 +19,6 @@ from services.search.events import (
     decode,
     encode,
 )
-from services.search.schemas import Models, SolveRequest, Usage
-from services.search.solution import describe
 from services.search.tree import Candidate, Expanded, Tree
 from tests.support.search_world import World, answered, config, grow, step
 

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from services.common import logs
-from services.search.calls import RejectedError
-from services.search.dependencies import DependencyError
+from services.search.clients.calls import RejectedError
+from services.search.clients.dependencies import DependencyError
 from services.search.manager import BusyError
 from services.search.schemas import FieldError, Problem
 

@@ -8,7 +8,7 @@ import grpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.steps import Step
-from services.search.calls import Caller, explain
+from services.search.clients.calls import Caller, explain
 
 
 @dataclass(frozen=True, slots=True)

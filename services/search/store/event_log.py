@@ -9,8 +9,8 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 
-from services.search.dependencies import DependencyError
-from services.search.events import Event, decode, encode
+from services.search.clients.dependencies import DependencyError
+from services.search.store.events import Event, decode, encode
 
 
 class EventLog:

@@ -4,8 +4,8 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
-from services.search.calls import Caller, RejectedError
-from services.search.dependencies import DependencyError
+from services.search.clients.calls import Caller, RejectedError
+from services.search.clients.dependencies import DependencyError
 
 
 class Attempts:

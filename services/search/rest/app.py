@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from services.search import problems
-from services.search.body_limit import BodyLimit
 from services.search.manager import Manager, Running
+from services.search.rest import problems
+from services.search.rest.body_limit import BodyLimit
 from services.search.schemas import Problem, Progress, Solution, SolveRequest
 
 _ERRORS: dict[int | str, dict[str, Any]] = {

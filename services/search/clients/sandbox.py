@@ -6,7 +6,7 @@ import grpc
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
-from services.search.calls import Caller
+from services.search.clients.calls import Caller
 
 
 class SandboxSession:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.search.dependencies import Dependency, DependencyError, Monitor
+from services.search.clients.dependencies import Dependency, DependencyError, Monitor
 
 
 class Switch:

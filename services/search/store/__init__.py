@@ -1,0 +1,1 @@
+"""What of a search is kept in Redis."""
