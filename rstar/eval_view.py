@@ -1,7 +1,7 @@
 """How an evaluation looks on a terminal: progress, and tables of runs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trainer.evaluation.records import Record
+from trainer.evaluation.suites import Suite
 from trainer.evaluation.summary import Comparison, Summary
 
 PLAIN_SECONDS = 15.0
@@ -111,6 +112,19 @@ def runs_table(summaries: Sequence[Summary]) -> Table:
             f"{one.seconds_per_problem:.1f}",
             str(one.failures),
         )
+    return table
+
+
+def suites_table(suites: Iterable[Suite]) -> Table:
+    """One row a benchmark."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("suite")
+    table.add_column("problems", justify="right")
+    table.add_column("licence")
+    table.add_column("data set on the Hugging Face hub", overflow="fold")
+    for one in suites:
+        address = f"https://huggingface.co/datasets/{one.dataset}"
+        table.add_row(one.name, str(one.problems), one.licence, address)
     return table
 
 

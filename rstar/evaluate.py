@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from trainer.evaluation.evaluate import Evaluation
+    from trainer.evaluation.suites import Source
 
 app = typer.Typer(invoke_without_command=True, add_completion=False)
 
@@ -31,10 +32,21 @@ class Exit(IntEnum):
 @app.callback()
 def evaluate(
     context: typer.Context,
-    data: Annotated[
-        Path | None,
+    suite: Annotated[
+        list[str] | None,
         typer.Option(
-            dir_okay=False, help='Problems, one JSON object a line: {"id", "question", "answer"}.'
+            help="Benchmarks (see `rstar eval suites`), files (JSON lines, JSON, parquet) or data "
+            "sets of the Hugging Face hub (owner/name); several by commas.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="RSTAR_DATA",
+            help="Folder in which benchmarks are looked for, before the hub; or one file, as by "
+            "--suite.",
+            show_default=False,
         ),
     ] = None,
     method: Annotated[
@@ -79,6 +91,9 @@ def evaluate(
         float,
         typer.Option(min=0, help="Seconds a problem waits for a service that is down or busy."),
     ] = 120.0,
+    price: Annotated[
+        float, typer.Option(min=0, help="Dollars for a million new tokens of the policy.")
+    ] = 0.0,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list of runs.")] = False,
 ) -> None:
     """Measure methods on problems with known answers: accuracy, tokens and seconds a problem.
@@ -93,23 +108,35 @@ def evaluate(
     from services.common.home import home
     from trainer.evaluation.evaluate import Evaluation
     from trainer.evaluation.methods import BadMethod, parse_methods
+    from trainer.evaluation.problems import BadProblems
 
-    if data is None:
-        raise typer.BadParameter("give the problems", param_hint="--data")
     try:
         methods = parse_methods(method or ["greedy,search"], budget or [], set_ or [], seed)
-    except BadMethod as error:
+        sources = _sources(suite or [], data or [])
+    except (BadMethod, BadProblems) as error:
         raise typer.BadParameter(str(error)) from error
     asked = Evaluation(
-        data=data,
+        sources=sources,
         methods=methods,
         out=out or home() / "evaluations",
         target=target,
         limit=limit,
         concurrency=concurrency,
         patience_seconds=patience,
+        dollars_per_million=price,
     )
     raise typer.Exit(signals.run(_evaluate(asked, as_json=json)))
+
+
+def _sources(names: list[str], data: list[Path]) -> "list[Source]":
+    """Where the problems of each suite come from; a file given as --data is a suite of its own."""
+    from trainer.evaluation.suites import find
+
+    files = [str(path) for path in data if not path.is_dir()]
+    wanted = [name for text in names for name in text.split(",") if name.strip()] + files
+    if not wanted:
+        raise typer.BadParameter("give the problems", param_hint="--suite")
+    return [find(name.strip(), [path for path in data if path.is_dir()]) for name in wanted]
 
 
 async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
@@ -142,6 +169,17 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
     else:
         Console(highlight=False).print(runs_table(summaries))
     return Exit.FAILED if any(summary.failures for summary in summaries) else Exit.OK
+
+
+@app.command()
+def suites() -> None:
+    """List the benchmarks that have a name here, with their licences and where they come from."""
+    from rich.console import Console
+
+    from rstar.eval_view import suites_table
+    from trainer.evaluation.suites import SUITES
+
+    Console(highlight=False).print(suites_table(SUITES.values()))
 
 
 @app.command()

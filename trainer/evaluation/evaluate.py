@@ -1,17 +1,18 @@
 """An evaluation from end to end: problems, one run a method, summaries."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from services.common.grading.grader import Grader
 from trainer.evaluation.methods import Method, digest
-from trainer.evaluation.problems import Problem, read_problems
+from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Record, RunFolder, read_settings
 from trainer.evaluation.runner import Runner
 from trainer.evaluation.service import SearchService, connect
+from trainer.evaluation.suites import Source
 from trainer.evaluation.summary import Summary, summarise
 
 SUMMARY_FILE = "summary.json"
@@ -22,35 +23,28 @@ class Evaluation:
     """What one command asks for.
 
     Attributes:
-        data: a JSON-lines file of problems; its name without the ending names the suite.
-        methods: run one after another.
+        sources: of the problems, one suite after another.
+        methods: run one after another on each suite.
         out: folder of the runs, one folder in it for each suite, method and settings.
         target: gRPC target of the search service.
         limit: most problems; None for all.
         concurrency: problems at once.
         patience_seconds: how long one problem is tried again while the service is down or busy.
+        dollars_per_million: price of a million new tokens of the policy; 0 for none.
     """
 
-    data: Path
+    sources: Sequence[Source]
     methods: Sequence[Method]
     out: Path
     target: str
     limit: int | None
     concurrency: int
     patience_seconds: float
+    dollars_per_million: float = 0.0
 
-    @property
-    def suite(self) -> str:
-        """The name of the problems."""
-        return self.data.name.removesuffix(".jsonl")
-
-    def settings(self, method: Method) -> dict[str, object]:
-        """What all records of a run share."""
-        return {"suite": self.suite, **method.settings()}
-
-    def folder(self, method: Method) -> Path:
+    def folder(self, settings: Mapping[str, object]) -> Path:
         """The folder of a run; other settings get another one."""
-        return self.out / f"{self.suite}-{method.name}-{digest(self.settings(method))[:8]}"
+        return self.out / f"{settings['suite']}-{settings['method']}-{digest(settings)[:8]}"
 
 
 class Watcher(Protocol):
@@ -71,37 +65,40 @@ async def evaluate(asked: Evaluation, watcher: Watcher) -> list[Summary]:
         ServiceAbsent: nothing answers at the target.
         RunStopped, RunError: the evaluation cannot go on; what is done is kept.
     """
-    problems = read_problems(asked.data, asked.limit)
+    # All are read before the first is run: a suite that is missing is said at once.
+    suites = [(source.suite, source.read(asked.limit)) for source in asked.sources]
     async with connect(asked.target, asked.patience_seconds) as service, Grader() as grader:
         return [
-            await _run(asked, method, problems, service, grader, watcher)
+            await _run(asked, suite, problems, method, service, grader, watcher)
+            for suite, problems in suites
             for method in asked.methods
         ]
 
 
 async def _run(
     asked: Evaluation,
-    method: Method,
+    suite: str,
     problems: Sequence[Problem],
+    method: Method,
     service: SearchService,
     grader: Grader,
     watcher: Watcher,
 ) -> Summary:
-    settings = asked.settings(method)
-    with RunFolder(asked.folder(method), settings) as folder:
+    settings = {"suite": suite, **method.settings()}
+    with RunFolder(asked.folder(settings), settings) as folder:
         runner = Runner(method, digest(settings), service, grader, folder, asked.concurrency)
         missing = {problem.id for problem in runner.missing(problems)}
         kept = [folder.records[p.id] for p in problems if p.id not in missing]
-        watcher.begin(method.name, len(problems), kept)
+        watcher.begin(f"{suite} {method.name}", len(problems), kept)
         await runner.run(problems, watcher.report)
         # Records of problems beyond the limit stay in the folder, but do not count.
         records = [folder.records[p.id] for p in problems if p.id in folder.records]
         summary = summarise(
-            asked.suite,
             settings,
+            problems,
             records,
-            wanted=len(problems),
             concurrency=asked.concurrency,
+            dollars_per_million=asked.dollars_per_million,
             out=str(folder.path),
         )
         text = json.dumps(summary.model_dump(), indent=2)

@@ -18,6 +18,8 @@ DEFAULT_SAMPLES = 16
 
 _NAMES = ("greedy", "majority", "search")
 _MAJORITY = re.compile(r"majority@(\d+)")
+INDEPENDENT = re.compile(r"(?:majority|best_of)@(\d+)")
+"""Methods whose solutions are independent samples, and how many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,39 @@
-"""Problems with reference answers, from JSON lines."""
+"""Problems with reference answers, as the common releases of mathematics benchmarks hold them."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-_ID_FIELDS = ("id", "unique_id")
+from services.common.grading import answers
+
+# By preference, in lower case; releases differ in capitals only ("Problem", "Answer", "ID").
+_ID_FIELDS = ("unique_id", "id")
 _QUESTION_FIELDS = ("question", "problem")
-_ANSWER_FIELDS = ("answer", "final_answer")
+_ANSWER_FIELDS = ("final_answer", "answer", "ground_truth", "solution")
+_LEVEL_FIELDS = ("level", "difficulty")
+_SUBJECT_FIELDS = ("subject", "type", "subfield")
 
 
-class BadProblems(ValueError):  # noqa: N818 - says what the file holds
-    """A file that cannot be read as problems; the message names the line and the field."""
+class BadProblems(ValueError):  # noqa: N818 - says what the data hold
+    """Data that cannot be read as problems; the message names the place and the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem, its name within its suite, and the reference answer."""
+    """A problem, its name within its suite, and the reference answer.
+
+    Attributes:
+        level: how difficult its release says that it is; empty where it does not.
+        subject: its field of mathematics, alike.
+    """
 
     id: str
     question: str
     answer: str
+    level: str = ""
+    subject: str = ""
 
     @property
     def digest(self) -> str:
@@ -31,61 +42,68 @@ class Problem:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
-    """The first `limit` problems of a JSON-lines file, in its order.
+def parse_problem(fields: Mapping[str, Any], number: int, place: str) -> Problem:
+    """A problem from a row of a release.
 
-    One without an id is named by its line. BadProblems where the file cannot be read, has a line
-    that is no problem with an answer, uses an id twice, or holds nothing.
+    The answer is taken from `final_answer`, `answer`, `ground_truth` or `solution`, whichever comes
+    first. Where that is a worked solution, it is what stands in its last box or behind its `####`.
+
+    Args:
+        fields: the row.
+        number: names the problem where the row has no id.
+        place: names the row in errors.
+
+    Raises:
+        BadProblems: it has no question or no answer.
     """
-    problems: list[Problem] = []
-    seen: set[str] = set()
-    for number, fields in _objects(path):
-        if limit is not None and len(problems) >= limit:
-            break
-        problem = _problem(fields, number, f"{path}, line {number}")
-        if problem.id in seen:
-            raise BadProblems(f"{path}, line {number}, id: {problem.id!r} is used twice")
-        seen.add(problem.id)
-        problems.append(problem)
-    if not problems:
-        raise BadProblems(f"{path}: no problems in it")
-    return problems
-
-
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadProblems(f"{path}: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = json.loads(line)
-        except ValueError as error:
-            raise BadProblems(f"{path}, line {number}: not JSON: {error}") from error
-        if not isinstance(fields, dict):
-            raise BadProblems(f"{path}, line {number}: not a JSON object")
-        yield number, fields
-
-
-def _problem(fields: dict[str, Any], number: int, place: str) -> Problem:
-    identity = next((fields[name] for name in _ID_FIELDS if name in fields), number)
+    row = {name.lower(): value for name, value in fields.items()}
+    identity = next((row[name] for name in _ID_FIELDS if row.get(name) not in (None, "")), number)
     return Problem(
         id=str(identity),
-        question=_text(fields, _QUESTION_FIELDS, place),
-        answer=_text(fields, _ANSWER_FIELDS, place),
+        question=_text(row, _QUESTION_FIELDS, place),
+        answer=_answer(row, place),
+        level=_optional(row, _LEVEL_FIELDS),
+        subject=_optional(row, _SUBJECT_FIELDS),
     )
 
 
-def _text(fields: dict[str, Any], names: tuple[str, ...], place: str) -> str:
-    for name in names:
-        if name not in fields:
-            continue
-        value = fields[name]
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not value.strip():
-            raise BadProblems(f"{place}, {name}: must be text that is not empty")
-        return value.strip()
-    raise BadProblems(f"{place}: no {' or '.join(names)}")
+def _text(row: Mapping[str, Any], names: tuple[str, ...], place: str) -> str:
+    name = next((name for name in names if name in row), None)
+    if name is None:
+        raise BadProblems(f"{place}: no {' or '.join(names)}")
+    text = _plain(row[name])
+    if text is None:
+        raise BadProblems(f"{place}, {name}: must be text that is not empty")
+    return text
+
+
+def _answer(row: Mapping[str, Any], place: str) -> str:
+    name = next((name for name in _ANSWER_FIELDS if name in row), None)
+    if name is None:
+        raise BadProblems(f"{place}: no {' or '.join(_ANSWER_FIELDS)}")
+    text = _plain(row[name])
+    if text is None:
+        raise BadProblems(f"{place}, {name}: must be text that is not empty")
+    has_result = "####" in text or "\\boxed" in text
+    if not has_result and name != "solution":
+        return text
+    found = answers.from_text(text) if has_result else None
+    if found is None:
+        raise BadProblems(f"{place}, {name}: a solution without \\boxed{{}} or ####")
+    return found
+
+
+def _plain(value: Any) -> str | None:
+    """A value as text, or None where it is none; lists hold answers that are all wanted."""
+    if isinstance(value, list):
+        parts = [_plain(part) for part in value]
+        return None if not parts or None in parts else ", ".join(part or "" for part in parts)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None
+
+
+def _optional(row: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next((text for name in names if (text := _plain(row.get(name)))), "")

@@ -92,6 +92,11 @@ class Record(BaseModel):
         """Whether any answer that was found is right."""
         return self.correct or any(one.correct for one in self.alternatives)
 
+    @property
+    def right_samples(self) -> int:
+        """Finished solutions that are right, repeated ones counted each time."""
+        return sum(one.trajectories for one in self.alternatives if one.correct)
+
 
 class RunFolder:
     """The folder of one run, locked while it is open; a context manager.

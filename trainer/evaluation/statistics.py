@@ -35,3 +35,19 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
     trials = only_first + only_second
     tail = sum(math.comb(trials, k) for k in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / (1 << trials))
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """Unbiased estimate that at least one of k independent samples is right (Chen et al. 2021).
+
+    Args:
+        samples: independent samples of one problem; at least k.
+        right: how many of them are right.
+        k: at least 1.
+
+    Returns:
+        1 - C(samples - right, k) / C(samples, k), 0 to 1.
+    """
+    if not 1 <= k <= samples or not 0 <= right <= samples:
+        raise ValueError(f"pass@{k} of {samples} samples, {right} of them right")
+    return 1.0 - math.comb(samples - right, k) / math.comb(samples, k)

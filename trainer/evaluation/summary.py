@@ -1,12 +1,22 @@
 """What a run shows: accuracy with its interval, cost a problem; and two runs compared; pure."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
 from trainer.evaluation import statistics
+from trainer.evaluation.methods import INDEPENDENT
+from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Record
+
+
+class Level(BaseModel):
+    """The problems of one level of difficulty."""
+
+    level: str
+    n: int
+    accuracy: float
 
 
 class Summary(BaseModel):
@@ -17,11 +27,16 @@ class Summary(BaseModel):
         accuracy: share of right answers, 0 to 1.
         ci95: Wilson's interval of the accuracy.
         oracle: share of problems for which any answer that was found is right.
+        pass_at_k: by k, the unbiased estimate that one of k samples is right; only where samples
+            are independent and no problem has fewer than were asked for (early stopping would leave
+            the hard problems).
+        by_level: accuracy by the level of difficulty, where the suite has levels.
         failures: problems for which the service gave no result.
         unanswered: problems whose search finished no solution.
         policy_tokens_per_problem, seconds_per_problem, rollouts_per_problem: means over the
             problems that did not fail; seconds are those of the search itself, beside
             `concurrency` others.
+        dollars_per_problem: of the policy's tokens, by the price that was given; None without one.
         missing: problems of the suite that have no record yet.
     """
 
@@ -32,12 +47,15 @@ class Summary(BaseModel):
     accuracy: float
     ci95: tuple[float, float]
     oracle: float
+    pass_at_k: dict[int, float]
+    by_level: list[Level]
     failures: int
     unanswered: int
     missing: int
     policy_tokens_per_problem: float
     seconds_per_problem: float
     rollouts_per_problem: float
+    dollars_per_problem: float | None
     concurrency: int
     stop_reasons: dict[str, int]
     policy: list[str]
@@ -48,36 +66,36 @@ class Summary(BaseModel):
 
 
 def summarise(
-    suite: str,
     settings: Mapping[str, object],
-    records: Collection[Record],
+    problems: Sequence[Problem],
+    records: Sequence[Record],
     *,
-    wanted: int,
     concurrency: int,
+    dollars_per_million: float,
     out: str,
 ) -> Summary:
-    """The summary of a run's records, of which there should be `wanted`."""
+    """The summary of a run's records, of which each of the problems should have one."""
     n = len(records)
     correct = sum(record.correct for record in records)
     finished = [record for record in records if record.failure is None]
-
-    def mean(values: list[float]) -> float:
-        return sum(values) / len(values) if values else 0.0
-
+    tokens = _mean([record.usage.policy_tokens for record in finished])
     return Summary(
-        suite=suite,
+        suite=str(settings["suite"]),
         method=str(settings["method"]),
         n=n,
         correct=correct,
         accuracy=correct / n if n else 0.0,
         ci95=statistics.wilson(correct, n),
-        oracle=mean([float(record.oracle) for record in records]),
+        oracle=_mean([float(record.oracle) for record in records]),
+        pass_at_k=_pass_at_k(str(settings["method"]), finished),
+        by_level=_by_level(problems, records),
         failures=n - len(finished),
         unanswered=sum(record.answer is None for record in finished),
-        missing=wanted - n,
-        policy_tokens_per_problem=mean([record.usage.policy_tokens for record in finished]),
-        seconds_per_problem=mean([record.usage.seconds for record in finished]),
-        rollouts_per_problem=mean([record.usage.rollouts for record in finished]),
+        missing=len(problems) - n,
+        policy_tokens_per_problem=tokens,
+        seconds_per_problem=_mean([record.usage.seconds for record in finished]),
+        rollouts_per_problem=_mean([record.usage.rollouts for record in finished]),
+        dollars_per_problem=tokens * dollars_per_million / 1e6 if dollars_per_million else None,
         concurrency=concurrency,
         stop_reasons=dict(Counter(record.stop_reason for record in finished).most_common()),
         policy=sorted({record.policy for record in finished if record.policy}),
@@ -86,6 +104,36 @@ def summarise(
         settings=dict(settings),
         out=out,
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _pass_at_k(method: str, records: Sequence[Record]) -> dict[int, float]:
+    """For powers of two up to the method's samples; a sample without an answer is a wrong one."""
+    match = INDEPENDENT.fullmatch(method)
+    if match is None:
+        return {}
+    wanted = int(match[1])
+    if not records or any(record.usage.rollouts < wanted for record in records):
+        return {}
+    return {
+        k: _mean([statistics.pass_at_k(r.usage.rollouts, r.right_samples, k) for r in records])
+        for k in (2**power for power in range(wanted.bit_length()))
+    }
+
+
+def _by_level(problems: Sequence[Problem], records: Sequence[Record]) -> list[Level]:
+    levels = {problem.id: problem.level for problem in problems if problem.level}
+    groups: dict[str, list[bool]] = {}
+    for record in records:
+        if record.id in levels:
+            groups.setdefault(levels[record.id], []).append(record.correct)
+    return [
+        Level(level=level, n=len(right), accuracy=_mean(right))
+        for level, right in sorted(groups.items(), key=lambda item: item[0])
+    ]
 
 
 class Comparison(BaseModel):

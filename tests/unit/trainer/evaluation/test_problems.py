@@ -1,65 +1,57 @@
-import json
-from pathlib import Path
-
 import pytest
 
-from trainer.evaluation.problems import BadProblems, Problem, read_problems
+from trainer.evaluation.problems import BadProblems, Problem, parse_problem
 
 
-def write(path: Path, *lines: object) -> Path:
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    return path
+def parse(**fields: object) -> Problem:
+    return parse_problem(fields, 7, "row 7")
 
 
-def test_reads_the_fields_of_the_common_releases(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "some.jsonl",
-        {"id": "a", "question": "What is 1 + 1?", "answer": "2"},
-        {"unique_id": "b", "problem": "What is\u20282 + 2?", "answer": 4, "level": 1},
-        "",
-        {"question": "What is 3 + 3?", "answer": "6"},
-    )
-    assert read_problems(path) == [
-        Problem("a", "What is 1 + 1?", "2"),
-        Problem("b", "What is\u20282 + 2?", "4"),
-        Problem("4", "What is 3 + 3?", "6"),
-    ]
+def test_a_worked_solution_is_read_for_its_last_result() -> None:
+    gsm8k = parse(question="q", answer="He has 2 * 600 = <<2*600=1200>>1,200.\n#### 1,200")
+    assert gsm8k.answer.replace(",", "") == "1200"
+    solution = r"First \boxed{1}, no, $\boxed{\frac{1}{2}}$."
+    assert parse(problem="q", solution=solution).answer == r"\frac{1}{2}"
 
 
-def test_a_limit_takes_the_first_ones(tmp_path: Path) -> None:
-    path = write(tmp_path / "p", *({"id": i, "question": "q", "answer": "a"} for i in range(5)))
-    assert [problem.id for problem in read_problems(path, 2)] == ["0", "1"]
+def test_an_answer_of_its_own_goes_before_the_worked_solution() -> None:
+    row = {"problem": "q", "solution": r"\boxed{1}", "answer": "2"}
+    assert parse(**row).answer == "2"
+    assert parse(**row, final_answer=["3", "4"]).answer == "3, 4"
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    assert parse(question="q", answer=27.0).answer == "27"
+    assert parse(question="q", answer=0.5).answer == "0.5"
+    assert parse(question="q", answer=204).answer == "204"
+
+
+def test_capitals_of_field_names_do_not_matter() -> None:
+    problem = parse(ID="2024-I-1", Problem="q", Answer="1", Level="Level 3", type="Algebra")
+    assert problem == Problem("2024-I-1", "q", "1", "Level 3", "Algebra")
+
+
+def test_a_row_without_an_id_is_named_by_its_number() -> None:
+    assert parse(question="q", answer="1").id == "7"
+    assert parse(id="", question="q", answer="1").id == "7"
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"question": "q", "answer": []}, "answer: must be text"),
+        ({"question": "q", "final_answer": ["1", None]}, "final_answer: must be text"),
+        ({"question": "q", "solution": "no result"}, "solution: a solution without"),
+        ({"question": ["q"], "answer": {}}, "answer: must be text"),
+    ],
+)
+def test_what_is_no_answer_is_named(fields: dict[str, object], complaint: str) -> None:
+    with pytest.raises(BadProblems, match=f"row 7, {complaint}"):
+        parse(**fields)
 
 
 def test_the_digest_follows_question_and_answer() -> None:
     problem = Problem("a", "q", "1")
-    assert problem.digest == Problem("b", "q", "1").digest
+    assert problem.digest == Problem("b", "q", "1", "Level 5").digest
     assert problem.digest != Problem("a", "q", "2").digest
     assert problem.digest != Problem("a", "r", "1").digest
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("{", "line 2: not JSON"),
-        ("[1]", "line 2: not a JSON object"),
-        ({"answer": "1"}, "line 2: no question or problem"),
-        ({"question": "q"}, "line 2: no answer"),
-        ({"question": " ", "answer": "1"}, "line 2, question: must be text"),
-        ({"question": "q", "answer": None}, "line 2, answer: must be text"),
-        ({"question": "q", "answer": True}, "line 2, answer: must be text"),
-        ({"id": "a", "question": "q", "answer": "1"}, "line 2, id: 'a' is used twice"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: object, complaint: str) -> None:
-    path = write(tmp_path / "p", {"id": "a", "question": "q", "answer": "1"}, line)
-    with pytest.raises(BadProblems, match=complaint):
-        read_problems(path)
-
-
-def test_a_file_that_is_missing_or_empty_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadProblems, match="nowhere"):
-        read_problems(tmp_path / "nowhere")
-    with pytest.raises(BadProblems, match="no problems in it"):
-        read_problems(write(tmp_path / "p"))

@@ -1,10 +1,11 @@
+import itertools
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.evaluation.statistics import mcnemar_exact, wilson
+from trainer.evaluation.statistics import mcnemar_exact, pass_at_k, wilson
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,17 @@ def test_mcnemar_takes_many_problems() -> None:
 def test_mcnemar_refuses_negative_counts() -> None:
     with pytest.raises(ValueError, match="negative"):
         mcnemar_exact(-1, 2)
+
+
+def test_pass_at_k_is_the_chance_that_a_draw_without_replacement_holds_a_right_one() -> None:
+    samples = [True, True, False, False, False]
+    for k in range(1, 6):
+        draws = list(itertools.combinations(samples, k))
+        expected = sum(any(draw) for draw in draws) / len(draws)
+        assert pass_at_k(5, 2, k) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("samples", "right", "k"), [(4, 5, 1), (4, 1, 5), (4, 1, 0), (4, -1, 1)])
+def test_pass_at_k_of_impossible_counts_is_refused(samples: int, right: int, k: int) -> None:
+    with pytest.raises(ValueError, match="pass@"):
+        pass_at_k(samples, right, k)

@@ -1,7 +1,8 @@
 import pytest
 
+from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Failure, RatedAnswer, Record, Usage
-from trainer.evaluation.summary import compare, summarise
+from trainer.evaluation.summary import Summary, compare, summarise
 
 
 def record(identity: str, *, correct: bool = False, digest: str = "d", **fields: object) -> Record:
@@ -15,6 +16,23 @@ def record(identity: str, *, correct: bool = False, digest: str = "d", **fields:
     return Record(id=identity, correct=correct, **(given | fields))
 
 
+def problem(identity: str, level: str = "") -> Problem:
+    return Problem(identity, "q", "1", level)
+
+
+def summary_of(
+    method: str, records: list[Record], problems: list[Problem], price: float = 0.0
+) -> Summary:
+    return summarise(
+        {"suite": "suite", "method": method},
+        problems,
+        records,
+        concurrency=2,
+        dollars_per_million=price,
+        out="folder",
+    )
+
+
 def test_failures_count_as_wrong_and_are_shown_and_cost_nothing() -> None:
     right = RatedAnswer(answer="1", weight=0.4, trajectories=2, correct=True)
     records = [
@@ -25,9 +43,7 @@ def test_failures_count_as_wrong_and_are_shown_and_cost_nothing() -> None:
         record("c", usage=Usage(policy_tokens=200, seconds=3), stop_reason="tokens"),
         record("d", failure=Failure(code="INTERNAL", details="")),
     ]
-    summary = summarise(
-        "suite", {"method": "search"}, records, wanted=5, concurrency=2, out="folder"
-    )
+    summary = summary_of("search", records, [problem(name) for name in "abcde"])
     assert (summary.n, summary.correct, summary.failures, summary.unanswered) == (4, 1, 1, 1)
     assert summary.missing == 1
     assert summary.accuracy == 0.25
@@ -40,8 +56,47 @@ def test_failures_count_as_wrong_and_are_shown_and_cost_nothing() -> None:
 
 
 def test_a_run_without_records_has_no_accuracy_to_speak_of() -> None:
-    summary = summarise("suite", {"method": "m"}, [], wanted=2, concurrency=1, out="")
+    summary = summary_of("search", [], [problem("a"), problem("b")])
     assert (summary.n, summary.accuracy, summary.ci95) == (0, 0.0, (0.0, 1.0))
+
+
+def sampled(identity: str, right: int, wrong: int) -> Record:
+    return record(
+        identity,
+        alternatives=[
+            RatedAnswer(answer="1", weight=0.5, trajectories=right, correct=True),
+            RatedAnswer(answer="2", weight=0.5, trajectories=wrong, correct=False),
+        ],
+        usage=Usage(rollouts=4),
+    )
+
+
+def test_independent_samples_give_pass_at_k() -> None:
+    # The second problem has one sample that ended without an answer, which is a wrong one.
+    records = [sampled("a", 2, 2), sampled("b", 0, 3)]
+    summary = summary_of("majority@4", records, [problem("a"), problem("b")])
+    assert summary.pass_at_k == pytest.approx({1: 0.25, 2: (1 - 1 / 6) / 2, 4: 0.5})
+
+
+def test_pass_at_k_is_not_given_for_a_tree_or_for_missing_samples() -> None:
+    records = [sampled("a", 2, 2)]
+    assert summary_of("search", records, [problem("a")]).pass_at_k == {}
+    assert summary_of("majority@8", records, [problem("a")]).pass_at_k == {}
+    assert summary_of("majority@4", [], [problem("a")]).pass_at_k == {}
+
+
+def test_accuracy_is_given_by_level_where_there_are_levels() -> None:
+    records = [record("a", correct=True), record("b"), record("c", correct=True)]
+    problems = [problem("a", "Level 1"), problem("b", "Level 1"), problem("c")]
+    (level,) = summary_of("search", records, problems).by_level
+    assert (level.level, level.n, level.accuracy) == ("Level 1", 2, 0.5)
+
+
+def test_a_price_makes_dollars() -> None:
+    records = [record("a", usage=Usage(policy_tokens=2_000))]
+    assert summary_of("search", records, [problem("a")]).dollars_per_problem is None
+    priced = summary_of("search", records, [problem("a")], price=0.5)
+    assert priced.dollars_per_problem == pytest.approx(0.001)
 
 
 def test_two_runs_are_compared_on_what_they_share() -> None:
