@@ -1,0 +1,239 @@
+"""`rstar bench search`: what the search costs, with scripted models that take no time.
+
+Real search process, Redis and sandbox; the policy and the PPM are scripted processes behind the
+real contracts. Each problem grows a tree of trivial arithmetic, no two steps alike.
+"""
+
+import asyncio
+import json
+import os
+import time
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from rstar.bench.load import Load, solve_all
+from rstar.bench.redis_meter import RedisMeter
+from rstar.bench.rig import Rig, running
+
+CANDIDATES: Final = 32
+# The reference's published code on such a machine, in nodes a second: the range over its ways to
+# run code, with no isolation and nothing kept.
+REFERENCE: Final = {"1": [64, 79], "8": [414, 471], "32": [414, 471]}
+_POLL_SECONDS: Final = 0.25
+_WARM_UP_NODES: Final = 64
+
+Expansion = Literal["step", "trajectory"]
+
+
+def problem(number: int, nodes: int, expansion: Expansion, seconds: float) -> dict[str, Any]:
+    """A request whose search ends when its tree has about `nodes` nodes."""
+    return {
+        "problem": f"Arithmetic, number {number}.",
+        # A scripted step is one token.
+        "budget": {"rollouts": 10_000, "tokens": nodes, "seconds": seconds},
+        "search": {"candidates": CANDIDATES, "expansion": expansion, "seed": number * 1_000_003},
+    }
+
+
+class Meter:
+    """Measures rounds of problems on one rig."""
+
+    def __init__(self, rig: Rig, redis: RedisMeter, seconds: float) -> None:
+        self._rig = rig
+        self._redis = redis
+        self._seconds = seconds
+
+    async def level(self, problems: int, nodes: int, expansion: Expansion) -> dict[str, Any]:
+        """One round: so many problems at once, about `nodes` nodes in all."""
+        # Each tree has at least one whole expansion.
+        each = max(2 * CANDIDATES, nodes // problems)
+        bodies = [problem(i, each, expansion, self._seconds) for i in range(problems)]
+        await self._redis.clear()
+        cpu, use = self._rig.cpu_seconds(), await self._redis.use()
+        load = await solve_all(self._rig.url, bodies, seconds=self._seconds)
+        used = (await self._redis.use()).since(use)
+        spent = self._rig.cpu_seconds()
+        counted = max(load.nodes, 1)
+        return {
+            **_figures(load),
+            "redis_round_trips_per_node": round(used.reads / counted, 3),
+            "redis_commands_per_node": round(used.commands / counted, 3),
+            "bytes_per_node": round(await self._redis.bytes(await self._redis.keys()) / counted),
+            "cpu_ms_per_node": {
+                name: round(1000 * (spent[name] - cpu.get(name, 0.0)) / counted, 2)
+                for name in spent
+            },
+            "search_mib": round(self._rig.memory_bytes("search") / 2**20),
+        }
+
+    async def growth(self, nodes: int, points: int = 5) -> list[dict[str, Any]]:
+        """One tree that grows to `nodes` nodes: what a node costs in each part of its growth."""
+        await self._redis.clear()
+        body = problem(0, nodes, "step", self._seconds)
+        solving = asyncio.create_task(solve_all(self._rig.url, [body], seconds=self._seconds))
+        seen = []
+        while not solving.done():
+            await asyncio.wait([solving], timeout=_POLL_SECONDS)
+            seen.append(await self._sample())
+        load = await solving
+        if load.faults:
+            raise RuntimeError(f"the growing search failed: {load.faults[0]}")
+        return _windows([one for one in seen if one["nodes"]], nodes, points)
+
+    async def _sample(self) -> dict[str, float]:
+        keys = await self._redis.keys()
+        log = next((key for key in keys if key.endswith(":log")), None)
+        # The first entry begins the search; each further one is a trial of CANDIDATES new nodes.
+        trials = max(0, await self._redis.entries(log) - 1) if log else 0
+        return {
+            "at": time.perf_counter(),
+            "nodes": trials * CANDIDATES,
+            "bytes": await self._redis.bytes(keys),
+            "reads": (await self._redis.use()).reads,
+        }
+
+
+# Reads of a sample itself: scan, length, memory, counters.
+_OWN_READS: Final = 4
+
+
+def _windows(seen: list[dict[str, float]], nodes: int, points: int) -> list[dict[str, Any]]:
+    """Cost of a node between samples, in about `points` windows of equal growth."""
+    windows = []
+    last, samples = seen[0], 0
+    for one in seen[1:]:
+        samples += 1
+        grown = one["nodes"] - last["nodes"]
+        if grown < nodes / points * 0.9:
+            continue
+        reads = one["reads"] - last["reads"] - samples * _OWN_READS
+        windows.append(
+            {
+                "nodes": int(one["nodes"]),
+                "nodes_per_second": round(grown / (one["at"] - last["at"]), 1),
+                "redis_round_trips_per_node": round(reads / grown, 3),
+                "bytes_per_node": round((one["bytes"] - last["bytes"]) / grown),
+            }
+        )
+        last, samples = one, 0
+    return windows
+
+
+def _figures(load: Load) -> dict[str, Any]:
+    return {
+        "nodes": load.nodes,
+        "nodes_per_second": round(load.nodes_per_second, 1),
+        "seconds": round(load.seconds, 2),
+        "request_seconds_p50": round(load.quantile(50), 2),
+        "request_seconds_p99": round(load.quantile(99), 2),
+        "answered": load.answered,
+        "failed": len(load.faults),
+        "faults": sorted(set(load.faults))[:5],
+    }
+
+
+async def measure(
+    levels: list[int], nodes: int, growth: int, seconds: float, *, extras: bool
+) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable."""
+    kinds: tuple[Expansion, ...] = ("step", "trajectory") if extras else ("step",)
+    report: dict[str, Any] = {}
+    async with running() as rig:
+        report["levels"] = {
+            kind: await _levels(rig, levels, nodes, seconds, kind) for kind in kinds
+        }
+        if growth:
+            meter = RedisMeter(rig.at.redis_url)
+            report["growth"] = await Meter(rig, meter, seconds).growth(growth)
+            await meter.close()
+    if extras:
+        async with running(sandbox="scripted") as rig:
+            report["search_alone"] = await _levels(rig, levels, nodes, seconds, "step")
+    return _summary(report) | report
+
+
+async def _levels(
+    rig: Rig, levels: list[int], nodes: int, seconds: float, expansion: Expansion
+) -> dict[str, Any]:
+    redis = RedisMeter(rig.at.redis_url)
+    meter = Meter(rig, redis, seconds)
+    try:
+        # The first search finds cold connections and modules that were never run.
+        await meter.level(1, _WARM_UP_NODES, expansion)
+        return {str(n): await meter.level(n, nodes, expansion) for n in levels}
+    finally:
+        await redis.close()
+
+
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    steps = report["levels"]["step"]
+    counted = sum(one["nodes"] for one in steps.values()) or 1
+    everything = [*report["levels"].values(), report.get("search_alone", {})]
+    return {
+        "nodes_per_second": {n: one["nodes_per_second"] for n, one in steps.items()},
+        "redis_round_trips_per_node": round(
+            sum(one["redis_round_trips_per_node"] * one["nodes"] for one in steps.values())
+            / counted,
+            3,
+        ),
+        "bytes_per_node": round(
+            sum(one["bytes_per_node"] * one["nodes"] for one in steps.values()) / counted
+        ),
+        "failed": sum(one["failed"] for part in everything for one in part.values()),
+        "reference_nodes_per_second": REFERENCE,
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+    }
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+    lines = [f"{figures['machine']}, {figures['failed']} failed", ""]
+    parts = {f"{kind} expansion": part for kind, part in figures["levels"].items()}
+    if "search_alone" in figures:
+        parts["step expansion, scripted sandbox"] = figures["search_alone"]
+    for title, part in parts.items():
+        lines += [title, *_table(part), ""]
+    for row in figures.get("growth", []):
+        lines.append(
+            f"at {row['nodes']:>6} nodes: {row['nodes_per_second']:>7} nodes/s, "
+            f"{row['redis_round_trips_per_node']:>6} round trips and "
+            f"{row['bytes_per_node']:>5} bytes a node"
+        )
+    spans = ", ".join(f"{n}: {low}-{high}" for n, (low, high) in REFERENCE.items())
+    lines += ["", f"the reference's code, no isolation, nothing kept, nodes/s: {spans}"]
+    return "\n".join(lines)
+
+
+def _table(part: dict[str, Any]) -> list[str]:
+    lines = ["problems  nodes/s  p50 s  p99 s  trips/node  bytes/node  CPU ms a node by process"]
+    for number, row in part.items():
+        cpu = ", ".join(f"{name} {spent}" for name, spent in row["cpu_ms_per_node"].items())
+        lines.append(
+            f"{number:>8} {row['nodes_per_second']:>8} {row['request_seconds_p50']:>6} "
+            f"{row['request_seconds_p99']:>6} {row['redis_round_trips_per_node']:>11} "
+            f"{row['bytes_per_node']:>11}  {cpu}"
+        )
+        lines += [f"         {fault}" for fault in row["faults"]]
+    return lines
+
+
+def search(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    levels: Annotated[str, typer.Option(help="Problems at once, with commas.")] = "1,8,32,200",
+    nodes: Annotated[int, typer.Option(min=64, help="Nodes of a round, in all its trees.")] = 4000,
+    growth: Annotated[int, typer.Option(min=0, help="Nodes of one large tree; 0: none.")] = 5000,
+    seconds: Annotated[float, typer.Option(min=1, help="Budget of each search.")] = 120.0,
+    extras: Annotated[
+        bool, typer.Option(help="Also whole trajectories, and the search without a sandbox.")
+    ] = True,
+) -> None:
+    """Measure the search: nodes a second, its cost in Redis and CPU, flat or not."""
+    try:
+        counts = [int(part) for part in levels.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter("numbers with commas between", param_hint="--levels") from error
+    if min(counts) < 1:
+        raise typer.BadParameter("1 or more problems", param_hint="--levels")
+    figures = asyncio.run(measure(counts, nodes, growth, seconds, extras=extras))
+    print(json.dumps(figures, indent=2) if as_json else render(figures))
