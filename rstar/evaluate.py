@@ -206,3 +206,24 @@ def compare(
         print(jsonlib.dumps(result.model_dump(), indent=2))
     else:
         Console(highlight=False).print(comparison_text(result, *names), markup=False)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of the page and its pictures.")
+    ] = Path("report"),
+) -> None:
+    """Write a page: accuracy against tokens, the paper's figures, problems won and lost."""
+    from rich.console import Console
+
+    from trainer.evaluation.records import RunError
+    from trainer.evaluation.report import read_run, write
+
+    try:
+        path = write([read_run(folder) for folder in runs], out)
+    except (RunError, OSError) as error:
+        Console(stderr=True).print(f"rstar: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(Exit.REFUSED) from error
+    print(path)

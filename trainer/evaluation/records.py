@@ -10,6 +10,8 @@ from typing import IO, Any, Self
 
 from pydantic import BaseModel, ValidationError
 
+from trainer.trees import SearchTree, TreeNode
+
 RUN_FILE = "run.json"
 RECORDS_FILE = "records.jsonl"
 
@@ -60,14 +62,17 @@ class Record(BaseModel):
     """One problem of a run.
 
     Attributes:
+        question: the problem, so that a report can show it.
         problem_digest: hash of question and reference answer.
         answer: what was answered; None where no solution was finished, or the call failed.
         correct: whether the grader accepts it; a failure is not correct.
         failure: set where the service gave no result.
+        nodes: the whole tree; empty where the service gave none.
         seconds: wall clock as the caller saw it, retries included.
     """
 
     id: str
+    question: str = ""
     problem_digest: str
     gold: str
     seed: int
@@ -81,6 +86,7 @@ class Record(BaseModel):
     ppm: str = ""
     alternatives: list[RatedAnswer] = []
     steps: list[Step] = []
+    nodes: list[TreeNode] = []
     failure: Failure | None = None
     seconds: float = 0.0
     search_id: str = ""
@@ -91,6 +97,10 @@ class Record(BaseModel):
     def oracle(self) -> bool:
         """Whether any answer that was found is right."""
         return self.correct or any(one.correct for one in self.alternatives)
+
+    def search_tree(self) -> SearchTree:
+        """The tree of its search; ValueError where the nodes are none."""
+        return SearchTree(self.nodes)
 
     @property
     def right_samples(self) -> int:

@@ -79,6 +79,7 @@ class Runner:
         begun = time.monotonic()
         record = Record(
             id=problem.id,
+            question=problem.question,
             problem_digest=problem.digest,
             gold=problem.answer,
             seed=self._method.seed_of(problem.id),
