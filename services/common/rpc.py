@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common import logs
+from services.common.tls import ClientTls, ServerTls
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
 
@@ -44,22 +45,27 @@ class AddressInUse(RuntimeError):  # noqa: N818
     """The address that a server was asked to listen on is taken."""
 
 
-def channel(target: str) -> grpc.aio.Channel:
-    """An insecure channel to `host:port` (or any gRPC target), balanced over its addresses."""
-    return grpc.aio.insecure_channel(
-        target,
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.lb_policy_name", "round_robin"),
-            # A dependency that was restarted is found again within a second or two.
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 1000),
-            ("grpc.keepalive_time_ms", 30_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-        ],
-    )
+_CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.lb_policy_name", "round_robin"),
+    # A dependency that was restarted is found again within a second or two.
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+
+
+def channel(target: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
+    """A channel to `host:port` (or any gRPC target), balanced over its addresses.
+
+    In the clear without `tls`; tls.TlsError where its files cannot be read.
+    """
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(target, tls.credentials(), options=_CHANNEL_OPTIONS)
 
 
 async def _abort(context: Context, error: Exception, method: str) -> None:
@@ -145,14 +151,22 @@ class Server:
         status = health_pb2.HealthCheckResponse.ServingStatus
         await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. AddressInUse where it is taken."""
+    async def start(self, host: str, port: int, tls: ServerTls | None = None) -> int:
+        """Listen, in the clear without `tls`; returns the port.
+
+        AddressInUse where it is taken; tls.TlsError where the files cannot be read.
+        """
         for name in ("", *self._names):
             await self.set_serving(False, name)
+        address = f"{host}:{port}"
+        credentials = tls.credentials() if tls else None
         try:
-            bound = self.grpc.add_insecure_port(f"{host}:{port}")
+            if credentials is None:
+                bound = self.grpc.add_insecure_port(address)
+            else:
+                bound = self.grpc.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise AddressInUse(f"cannot listen on {host}:{port}: {error}") from error
+            raise AddressInUse(f"cannot listen on {address}: {error}") from error
         await self.grpc.start()
         return bound
 

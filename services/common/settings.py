@@ -3,10 +3,13 @@
 A setting `field` of service `x` is read from the environment variable RSTAR_X_FIELD.
 """
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
+
+from services.common.tls import ServerTls, server_tls
 
 
 class ServiceSettings(BaseSettings):
@@ -23,3 +26,20 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(
         10.0, gt=0, le=600, description="How long a stopping service finishes what it has begun."
     )
+    tls_cert: Path | None = Field(
+        None, description="Certificate chain (PEM) to serve TLS with; none serves in the clear."
+    )
+    tls_key: Path | None = Field(None, description="Private key (PEM) of the certificate.")
+    tls_client_ca: Path | None = Field(
+        None, description="Authorities (PEM) of client certificates; gRPC callers must show one."
+    )
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """How to serve TLS; None where no certificate is given."""
+        return server_tls(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        server_tls(self.tls_cert, self.tls_key, self.tls_client_ca)
+        return self

@@ -6,6 +6,7 @@ import sys
 
 from services.common import logs, rpc
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
+from services.common.tls import TlsError
 from services.sandbox import linux
 from services.sandbox.service import NAME, SandboxService
 from services.sandbox.settings import SandboxSettings
@@ -25,7 +26,7 @@ async def serve(settings: SandboxSettings) -> None:
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(
             SandboxService(warden, settings), server.grpc
         )
-        port = await server.start(settings.host, settings.port)
+        port = await server.start(settings.host, settings.port, settings.tls)
         for name in ("", NAME):
             await server.set_serving(True, name)
         log.info(
@@ -51,7 +52,7 @@ def main() -> int:
     logs.configure("sandbox", settings.log_level, settings.log_format)
     try:
         asyncio.run(serve(settings))
-    except (linux.Unsupported, rpc.AddressInUse) as error:
+    except (linux.Unsupported, rpc.AddressInUse, TlsError) as error:
         log.critical("cannot start", reason=str(error))
         return 1
     return 0

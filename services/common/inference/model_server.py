@@ -7,6 +7,7 @@ from services.common import logs, rpc
 from services.common.inference.engine import Engine, EngineError
 from services.common.models.store import ModelError
 from services.common.settings import ServiceSettings
+from services.common.tls import TlsError
 
 log = logs.get(__name__)
 
@@ -27,8 +28,8 @@ async def run(
         has died (whoever supervises the process starts it again).
     """
     try:
-        port = await server.start(settings.host, settings.port)
-    except rpc.AddressInUse as error:
+        port = await server.start(settings.host, settings.port, settings.tls)
+    except (rpc.AddressInUse, TlsError) as error:
         return _fail("cannot listen", error)
     log.info("listening", address=f"{settings.host}:{port}")
     stopped = asyncio.create_task(rpc.wait_for_stop_signal())
@@ -48,7 +49,7 @@ async def run(
 
 
 def _fail(what: str, error: BaseException | None) -> int:
-    expected = isinstance(error, (rpc.AddressInUse, EngineError, ModelError))
+    expected = isinstance(error, (rpc.AddressInUse, EngineError, ModelError, TlsError))
     log.error(what, reason=str(error), exc_info=None if expected else error)
     return 1
 
