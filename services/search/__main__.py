@@ -17,6 +17,9 @@ from services.search.settings import SearchSettings
 
 log = logs.get(__name__)
 
+# After a drain every caller has been answered; this is for the last bytes.
+_LAST_REPLIES_SECONDS = 2
+
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket; rpc.AddressInUse where the address is taken."""
@@ -58,7 +61,7 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
             create_app(manager, max_body_bytes=settings.max_body_bytes),
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=round(settings.drain_seconds),
+            timeout_graceful_shutdown=_LAST_REPLIES_SECONDS,
         )
     )
     serving = asyncio.create_task(rest.serve(sockets=[listener]))
@@ -68,8 +71,12 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
     stopped = asyncio.create_task(rpc.wait_for_stop_signal())
     await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping", drain_seconds=settings.drain_seconds)
+    for name in ("", SERVICE):
+        await grpc_server.set_serving(False, name)
+    # Still listening meanwhile: whoever balances load sees from /ready that it is leaving.
+    await manager.drain(settings.drain_seconds)
     rest.should_exit = True
-    await asyncio.gather(serving, grpc_server.stop(settings.drain_seconds))
+    await asyncio.gather(serving, grpc_server.stop(_LAST_REPLIES_SECONDS))
     await manager.close()
 
 

@@ -1,6 +1,7 @@
 """The answers that a search has seen, grouped into classes of equal ones."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Protocol
 
 from services.common.grading import answers
@@ -29,6 +30,14 @@ class AnswerBook:
         self._keys: dict[str, str] = {}
         self._representatives: list[str] = []
         self._lock = asyncio.Lock()
+
+    def restore(self, keys: Iterable[str]) -> None:
+        """Know the classes of a search that goes on, by their keys in the order of its log."""
+        for key in keys:
+            normal = answers.normalize(key)
+            if normal not in self._keys:
+                self._keys[normal] = key
+                self._representatives.append(key)
 
     async def key(self, answer: str) -> str:
         """The key of the answer's class. DependencyError where the grader cannot say."""

@@ -1,8 +1,12 @@
-"""Drives one search: keeps trials in flight, feeds the tree, writes the log, minds the budget."""
+"""Drives one search: keeps trials in flight, feeds the tree, writes the log, minds the budget.
+
+A search may begin from the trials that an earlier replica logged: the tree is folded from them, and
+what they spent is spent.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.common import logs
@@ -13,8 +17,8 @@ from services.search.clients.policy import Sampling
 from services.search.expander import Expander, Prefix, Yield
 from services.search.schemas import Models, Progress, Solution, SolveRequest, Usage
 from services.search.solution import describe
-from services.search.store.event_log import EventLog
-from services.search.store.events import Event, Started, TrialTold
+from services.search.store.events import TrialTold, TrialUsage
+from services.search.store.journal import Journal
 from services.search.tree import Expansion, Guidance, Tree, TreeConfig, Trial
 
 log = logs.get(__name__)
@@ -23,6 +27,8 @@ log = logs.get(__name__)
 _LOOK_SECONDS = 1.0
 # Candidates of one trial get consecutive seeds; trials are this far apart.
 _SEEDS_PER_TRIAL = 1_000
+# After a trial that a dependency failed, this long passes before the next is asked.
+_FAULT_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +38,33 @@ class Plan:
     Attributes:
         search_id: its id.
         request: the request, defaults filled in.
+        config: the shape of its tree.
         seed: seed of all sampling.
         ppm: version of the PPM that guides it; None in an unguided search.
         candidate_tokens: most new tokens of one candidate.
+        stall_seconds: how long trials may fail, without one that succeeds, for want of a
+            dependency before the search is given up.
     """
 
     search_id: str
     request: SolveRequest
+    config: TreeConfig
     seed: int
     ppm: str | None
     candidate_tokens: int
+    stall_seconds: float
 
-    def tree_config(self) -> TreeConfig:
-        """The shape of its tree."""
-        options = self.request.search
-        return TreeConfig(
-            candidates=options.candidates,
-            depth=options.depth,
-            exploration=options.exploration,
-            expansion=Expansion(options.expansion),
-            guidance=Guidance.CONSISTENCY if self.ppm is None else Guidance.PPM,
-        )
+
+def tree_config(request: SolveRequest, ppm: str | None) -> TreeConfig:
+    """The shape of the tree of a request, guided by a PPM or by none."""
+    options = request.search
+    return TreeConfig(
+        candidates=options.candidates,
+        depth=options.depth,
+        exploration=options.exploration,
+        expansion=Expansion(options.expansion),
+        guidance=Guidance.CONSISTENCY if ppm is None else Guidance.PPM,
+    )
 
 
 class Driver:
@@ -62,31 +74,37 @@ class Driver:
         self,
         plan: Plan,
         expander: Expander,
-        event_log: EventLog,
+        journal: Journal,
         stalled: Callable[[], DependencyError | None],
+        past: Sequence[TrialTold] = (),
     ) -> None:
         self._plan = plan
         self._expander = expander
-        self._log = event_log
+        self._journal = journal
         self._stalled = stalled
         self._rule = AnswerRule(plan.request.search.answer)
-        self._begun = time.monotonic()
+        # Time counts while a replica holds the search, as far as its last logged trial.
+        used = past[-1].progress.usage.seconds if past else 0.0
+        self._begun = time.monotonic() - used
         budget = plan.request.budget
         self._ledger = Ledger(budget.rollouts, budget.tokens, self._begun + budget.seconds)
         self._tasks: dict[asyncio.Task[None], tuple[Trial, Yield]] = {}
         self._usage = Usage()
         self._policies: set[str] = set()
-        self.tree = Tree(plan.tree_config())
+        self._failing_since: float | None = None
+        self._ask_after = 0.0
+        self.tree = Tree.replay(plan.config, [told.expanded for told in past])
+        for told in past:
+            self._spend(told.usage, len(told.expanded.candidates), told.policy)
 
     async def run(self) -> Solution:
         """Search until a budget is spent or nothing can change.
 
         Every trial is in the log before the search goes on. DependencyError where a dependency is
-        down or has stalled; RejectedError where the problem does not fit the policy. Cancelling
-        the call cancels all that the search holds.
+        down or has stalled; RejectedError where the problem does not fit the policy; LeaseLost
+        where another replica has taken the search. Cancelling the call cancels all that the search
+        holds.
         """
-        started = Started(self._plan.request, self.tree.config, self._plan.seed, self._plan.ppm)
-        await self._log.append(self._plan.search_id, [started])
         try:
             reason = await self._loop()
         finally:
@@ -112,20 +130,28 @@ class Driver:
             if is_settled(self.tree, rank_answers(self.tree, self._rule), self._rule, left):
                 return StopReason.CONFIDENT
             self._ask_more(now)
-            if not self._tasks:
+            pause = max(self._ask_after - now, 0.0)
+            if not self._tasks and not pause:
                 # Nothing is affordable and nothing is under way: the last token is promised.
                 return StopReason.TOKENS
-            done, _ = await asyncio.wait(
-                self._tasks,
-                timeout=min(_LOOK_SECONDS, self._ledger.deadline - now),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if not done and (error := self._stalled()) is not None:
-                raise error
-            await self._tell(done)
+            await self._await_some(min(pause or _LOOK_SECONDS, self._ledger.deadline - now))
+
+    async def _await_some(self, seconds: float) -> None:
+        """Wait for trials and tell what came of those that have ended."""
+        if not self._tasks:
+            await asyncio.sleep(seconds)
+            return
+        done, _ = await asyncio.wait(
+            self._tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done and (error := self._stalled()) is not None:
+            raise error
+        await self._tell(done)
 
     def _ask_more(self, now: float) -> None:
         """Fill the places for trials in flight, as far as the budget goes."""
+        if now < self._ask_after:
+            return
         while len(self._tasks) < self._plan.request.search.parallel:
             affordable = self._ledger.affordable(self.tree)
             trial = self.tree.ask(affordable) if affordable else None
@@ -153,26 +179,41 @@ class Driver:
         await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
 
     async def _tell(self, done: set[asyncio.Task[None]]) -> None:
-        events: list[Event] = []
+        events = []
         for task in done:
             trial, harvest = self._tasks.pop(task)
             self._ledger.in_flight -= trial.count
-            task.result()
-            self._account(harvest)
+            policies = tuple(sorted(harvest.policy))
+            self._spend(harvest.usage(), len(harvest.candidates), policies)
+            try:
+                task.result()
+            except DependencyError as error:
+                self._postpone(trial, error)
+                continue
+            self._failing_since = None
             expanded = self.tree.tell(trial.id, harvest.candidates)
             if expanded is not None:
-                policies = tuple(sorted(harvest.policy))
-                events.append(TrialTold(expanded, harvest.usage(), policies))
+                events.append(TrialTold(expanded, harvest.usage(), self.progress(), policies))
         if events:
-            await self._log.append(self._plan.search_id, events)
+            await self._journal.append(events)
 
-    def _account(self, harvest: Yield) -> None:
-        self._ledger.spent_tokens += harvest.policy_tokens
-        self._ledger.candidates += len(harvest.candidates)
-        self._usage.policy_tokens += harvest.policy_tokens
-        self._usage.ppm_calls += harvest.ppm_calls
-        self._usage.sandbox_runs += harvest.sandbox_runs
-        self._policies |= harvest.policy
+    def _postpone(self, trial: Trial, error: DependencyError) -> None:
+        """Take back a trial that a dependency failed; raise when they have failed for too long."""
+        self.tree.forget(trial.id)
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since >= self._plan.stall_seconds:
+            raise error
+        self._ask_after = now + _FAULT_PAUSE_SECONDS
+        log.warning("trial failed", search_id=self._plan.search_id, detail=str(error))
+
+    def _spend(self, usage: TrialUsage, candidates: int, policies: Sequence[str]) -> None:
+        self._ledger.spent_tokens += usage.policy_tokens
+        self._ledger.candidates += candidates
+        self._usage.policy_tokens += usage.policy_tokens
+        self._usage.ppm_calls += usage.ppm_calls
+        self._usage.sandbox_runs += usage.sandbox_runs
+        self._policies.update(policies)
 
     async def _abandon(self) -> None:
         for task, (trial, _) in self._tasks.items():

@@ -1,30 +1,41 @@
-"""All searches of this process: admission, what each one holds, and its end."""
+"""All searches of this replica: admission, following, adoption, handover."""
 
 import asyncio
+import hashlib
+import os
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from services.common import logs, rpc
+from services.common import logs
 from services.common.grading.grader import Grader
-from services.search.answer_book import AnswerBook
-from services.search.budget import StopReason
-from services.search.clients.dependencies import Dependency, DependencyError, Monitor, grpc_health
-from services.search.clients.policy import PolicyClient
-from services.search.clients.ppm import PpmClient
-from services.search.clients.sandbox import SandboxSession
-from services.search.driver import Driver, Plan
-from services.search.expander import Expander, Tools
-from services.search.schemas import MAX_SEED, Progress, Solution, SolveRequest
+from services.search.adoption import Adoption
+from services.search.clients.calls import RejectedError
+from services.search.clients.dependencies import Dependency, DependencyError, Monitor
+from services.search.driver import tree_config
+from services.search.holder import Fate, Holder
+from services.search.launcher import Launcher
+from services.search.schemas import MAX_SEED, Solution, SolveRequest
 from services.search.settings import SearchSettings
-from services.search.store.event_log import EventLog
-from services.search.store.events import Event, Failed, Finished
+from services.search.store import keys
+from services.search.store.claims import Claims
+from services.search.store.connection import Connection
+from services.search.store.entry import Entry
+from services.search.store.errors import UnknownSearch
+from services.search.store.events import Failed, Finished, Started
+from services.search.store.leases import Leases
+from services.search.store.searches import SearchStore
+from services.search.upkeep import Upkeep
 
 log = logs.get(__name__)
 
-# What a search that has ended may still take to write its last event and close its session.
-_FAREWELL_SECONDS = 2.0
+# Between the claim of an Idempotency-Key and its search lie a few round trips.
+_CREATION_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+# How long a stopping replica waits for others to take what it has handed over.
+_HANDOVER_SECONDS = 2.0
 
 
 class BusyError(Exception):
@@ -35,177 +46,314 @@ class BusyError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
+class DrainingError(DependencyError):
+    """This replica is stopping. A search that it was asked about goes on elsewhere.
+
+    Attributes:
+        search_id: that search; None where a new one was refused.
+    """
+
+    def __init__(self, search_id: str | None = None) -> None:
+        super().__init__("search", "this replica is stopping; ask again")
+        self.search_id = search_id
+
+
+class SearchFailed(RuntimeError):  # noqa: N818 - a state
+    """A search was ended by a fault of the service itself."""
+
+
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A search under way."""
+class Handle:
+    """A search that was asked for.
+
+    Attributes:
+        search_id: its id.
+        is_new: whether it was begun now; an Idempotency-Key may have stood for it already.
+        keyed: whether it was asked for with an Idempotency-Key: whoever leaves may come back.
+    """
 
     search_id: str
-    driver: Driver
-    task: asyncio.Task[Solution]
+    is_new: bool = True
+    keyed: bool = False
 
 
 class Manager:
-    """Runs searches for the REST and gRPC front ends; the grader is its owner's."""
+    """Runs searches for the REST and gRPC front ends; the grader is its owner's.
+
+    Searches belong to the manager: a caller who leaves ends one only by `cancel`.
+
+    Attributes:
+        store: the searches in Redis.
+        monitor: the watch over the dependencies.
+        draining: whether it is stopping and takes no more searches.
+    """
 
     def __init__(self, settings: SearchSettings, grader: Grader) -> None:
         self._settings = settings
-        self._grader = grader
-        self._log = EventLog(
-            settings.redis_url,
-            timeout_seconds=settings.dependency_timeout_seconds,
+        self._connection = Connection(
+            settings.redis_url, timeout_seconds=settings.dependency_timeout_seconds
+        )
+        self.store = SearchStore(
+            self._connection,
+            replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
+            lease_seconds=settings.lease_seconds,
             retention_seconds=settings.retention_seconds,
         )
-        self._policy_channel = rpc.channel(settings.policy_target)
-        self._sandbox_channel = rpc.channel(settings.sandbox_target)
-        self._ppm_channel = rpc.channel(settings.ppm_target) if settings.ppm_target else None
-        self._policy = PolicyClient(
-            self._policy_channel, patience_seconds=settings.patience_seconds
-        )
-        self._running: set[str] = set()
+        self.draining = False
+        self._leases = Leases(self._connection, self.store, lease_seconds=settings.lease_seconds)
+        self._claims = Claims(self._connection, keep_seconds=settings.idempotency_seconds)
+        self._launcher = Launcher(settings, grader)
+        self._holders: dict[str, Holder] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning = 0
         self.monitor = Monitor(
-            self._dependencies(),
+            {"redis": Dependency(self._connection.ping), **self._launcher.dependencies()},
             timeout_seconds=settings.dependency_timeout_seconds,
             stall_seconds=settings.stall_seconds,
         )
-
-    def _dependencies(self) -> dict[str, Dependency]:
-        dependencies = {
-            "redis": Dependency(self._log.ping),
-            "policy": Dependency(grpc_health("policy", self._policy_channel)),
-            "sandbox": Dependency(grpc_health("sandbox", self._sandbox_channel)),
-        }
-        if self._ppm_channel is not None:
-            # Its process must be there to say whether it has a model: a search goes unguided
-            # because none is published, never because the PPM was slow to answer.
-            dependencies["ppm"] = Dependency(grpc_health("ppm", self._ppm_channel))
-        return dependencies
+        self._adoption = Adoption(self.store, self._leases, max_adoptions=settings.max_adoptions)
+        self._upkeep = Upkeep(
+            self._connection,
+            self.store,
+            self._leases,
+            self,
+            lease_seconds=settings.lease_seconds,
+            adoption_seconds=settings.adoption_seconds,
+        )
 
     async def start(self) -> None:
-        """Start the watch over the dependencies."""
+        """Start the watch over the dependencies, and look after searches."""
         await self.monitor.start()
+        self._upkeep.start()
 
     async def close(self) -> None:
-        """Give everything back; searches must have ended."""
+        """Hand over what still runs and give everything back."""
+        self.draining = True
+        await self._hand_over()
+        self._end_followers()
+        await self._upkeep.stop()
         await self.monitor.stop()
-        await self._log.close()
-        for channel in (self._policy_channel, self._sandbox_channel, self._ppm_channel):
-            if channel is not None:
-                await channel.close(None)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connection.close()
+        await self._launcher.close()
 
-    async def begin(self, request: SolveRequest) -> Running:
-        """Admit a search and start it.
+    # ---- for callers ----------------------------------------------------------------------------
 
-        BusyError where too many are running; DependencyError where a dependency is down.
+    async def begin(
+        self,
+        request: SolveRequest,
+        *,
+        key_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Handle:
+        """Admit a search and start it, unless the idempotency key stands for one already.
+
+        BusyError where too many are running; DependencyError where a dependency is down, of which
+        DrainingError is one kind; ClaimConflict where the key stood for another request.
         """
+        search_id = keys.new_id()
+        if idempotency_key is None:
+            await self._begin(search_id, request, key_id)
+            return Handle(search_id)
+        fingerprint = _fingerprint(request)
+        claimed = await self._claims.claim(idempotency_key, key_id, fingerprint, search_id)
+        if not claimed.is_new:
+            await self._await_creation(claimed.search_id)
+            return Handle(claimed.search_id, is_new=False, keyed=True)
+        try:
+            await self._begin(search_id, request, key_id)
+        except DependencyError as error:
+            # Where Redis failed, the search may exist although nobody could say so: the claim
+            # stays, and whoever repeats the request gets that search.
+            if error.name != "redis":
+                await self._claims.drop(idempotency_key, key_id, search_id)
+            raise
+        except Exception:
+            await self._claims.drop(idempotency_key, key_id, search_id)
+            raise
+        return Handle(search_id, keyed=True)
+
+    async def watch(self, search_id: str, after: str = "0") -> AsyncIterator[Entry]:
+        """Entries of a search's log after an id, as they come, up to its last.
+
+        Whichever replica runs it. UnknownSearch; ValueError where `after` is no id; LogError.
+        DependencyError where Redis is down, of which DrainingError says that this replica stops:
+        ask another, after the last id that was seen.
+        """
+        async for entry in self.store.follow(search_id, after):
+            yield entry
+
+    async def wait(self, search_id: str) -> Solution:
+        """The solution of a search.
+
+        Beside what `watch` raises: DependencyError or RejectedError that ended the search,
+        SearchFailed.
+        """
+        async for entry in self.watch(search_id):
+            match entry.event:
+                case Finished(solution=solution):
+                    return solution
+                case Failed():
+                    raise failure(entry.event)
+        raise UnknownSearch(search_id)
+
+    async def cancel(self, search_id: str) -> bool:
+        """End a search, whichever replica holds it; whether it was running. UnknownSearch.
+
+        Where it is held here, it has let go of everything on return.
+        """
+        holder = self._holders.get(search_id)
+        if holder is None:
+            return await self.store.request_cancel(search_id)
+        await holder.end(Fate.CANCELLED)
+        return True
+
+    # ---- admission ------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """Searches that this replica holds or is about to."""
+        return len(self._holders) + self._beginning
+
+    async def _begin(self, search_id: str, request: SolveRequest, key_id: str | None) -> None:
         limit = self._settings.max_searches
-        if len(self._running) >= limit:
+        if self.draining:
+            raise DrainingError
+        if self.running >= limit:
             raise BusyError(limit)
-        # Sorts by time of creation; the random part keeps ids from being guessed.
-        search_id = f"{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"
-        self._running.add(search_id)
+        self._beginning += 1
         try:
             await self.monitor.require()
-            plan = await self._plan(search_id, request)
-        except BaseException:
-            self._running.discard(search_id)
-            raise
-        session = self._session(search_id)
-        driver = self._driver(plan, session)
-        task = asyncio.create_task(self._run(plan, driver, session), name=f"search-{search_id}")
-        return Running(search_id, driver, task)
-
-    async def follow(
-        self, running: Running, *, interval_seconds: float = 0.5
-    ) -> AsyncIterator[Progress | Solution]:
-        """Progress at intervals, then the solution. Closing the iterator cancels the search.
-
-        DependencyError, or RejectedError where the problem does not fit the policy.
-        """
-        try:
-            while not running.task.done():
-                yield running.driver.progress()
-                await asyncio.wait({running.task}, timeout=interval_seconds)
-            yield running.task.result()
+            started = await self._started(request)
+            lease = await self.store.create(search_id, started, key_id)
+            self._hold(search_id, self._launcher.holder(started, self.store, lease, self.monitor))
         finally:
-            await self.cancel(running)
+            self._beginning -= 1
 
-    async def cancel(self, running: Running) -> None:
-        """End a search that is still under way and wait until it has let go of everything."""
-        running.task.cancel()
-        # Its outcome, if any, has been taken by whoever waited for it.
-        await asyncio.gather(running.task, return_exceptions=True)
-
-    async def _plan(self, search_id: str, request: SolveRequest) -> Plan:
+    async def _started(self, request: SolveRequest) -> Started:
         seed = request.search.seed
-        return Plan(
-            search_id=search_id,
+        ppm = await self._launcher.ppm_version()
+        return Started(
             request=request,
+            config=tree_config(request, ppm),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
-            ppm=await self._ppm_version(),
-            candidate_tokens=self._settings.candidate_tokens,
+            ppm=ppm,
         )
 
-    async def _ppm_version(self) -> str | None:
-        """The PPM that will guide a search; None where none is configured or published."""
-        if self._ppm_channel is None:
-            return None
-        client = PpmClient(self._ppm_channel, patience_seconds=self._settings.patience_seconds)
-        return await client.version(self._settings.dependency_timeout_seconds)
+    async def _await_creation(self, search_id: str) -> None:
+        """Wait for a search that another caller, with the same key, is about to begin."""
+        deadline = time.monotonic() + _CREATION_SECONDS
+        while await self.store.summary(search_id) is None:
+            if time.monotonic() > deadline:
+                raise DependencyError("search", "the key's first request has not begun it yet")
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    def _session(self, search_id: str) -> SandboxSession:
-        return SandboxSession(
-            self._sandbox_channel,
-            search_id,
-            patience_seconds=self._settings.patience_seconds,
-            step_seconds=self._settings.step_seconds,
-        )
+    def _hold(self, search_id: str, holder: Holder) -> None:
+        self._holders[search_id] = holder
+        task = holder.start(open_seconds=self._settings.patience_seconds + 1.0)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._let_go(done, search_id, holder))
 
-    def _driver(self, plan: Plan, session: SandboxSession) -> Driver:
-        ppm = None
-        if plan.ppm is not None and self._ppm_channel is not None:
-            ppm = PpmClient(self._ppm_channel, patience_seconds=self._settings.patience_seconds)
-        tools = Tools(self._policy, session, ppm, AnswerBook(self._grader))
-        expander = Expander(plan.search_id, plan.request.problem, tools)
-        return Driver(plan, expander, self._log, self.monitor.stalled)
+    def _let_go(self, task: asyncio.Task[None], search_id: str, holder: Holder) -> None:
+        self._tasks.discard(task)
+        if self._holders.get(search_id) is holder:
+            del self._holders[search_id]
+        # A lease that it still has is no longer renewed: the search has ended, or others take it.
+        if self.store.held.get(search_id) is holder.journal.lease:
+            del self.store.held[search_id]
+        tail = self.store.tails.get(search_id)
+        if holder.error is not None and tail is not None:
+            tail.fail(holder.error)
 
-    async def _run(self, plan: Plan, driver: Driver, session: SandboxSession) -> Solution:
-        last: Event = Failed("internal", "the search ended without a result")
-        try:
-            await session.open(self._settings.patience_seconds + 1.0)
-            solution = await driver.run()
-            last = Finished(solution)
-        except asyncio.CancelledError:
-            last = Finished(driver.solution(StopReason.CANCELLED))
-            raise
-        except Exception as error:
-            cause = error.name if isinstance(error, DependencyError) else "internal"
-            last = Failed(cause, f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            self._running.discard(plan.search_id)
-            await asyncio.shield(self._farewell(plan.search_id, session, last))
-        self._report(solution)
-        return solution
+    # ---- upkeep ---------------------------------------------------------------------------------
 
-    async def _farewell(self, search_id: str, session: SandboxSession, last: Event) -> None:
-        """Write the last event and close the session, as far as redis and sandbox are there."""
-        for what in (
-            self._log.append(search_id, [last], last=True),
-            session.close(_FAREWELL_SECONDS),
-        ):
+    async def adopt_orphans(self) -> None:
+        """Take over searches that nobody holds, as far as there is room."""
+        room = self._settings.max_searches - self.running
+        if self.draining or room <= 0 or not self.monitor.ready:
+            return
+        async for adopted in self._adoption.look(room, avoid=self._holders):
             try:
-                async with asyncio.timeout(_FAREWELL_SECONDS):
-                    await what
-            except (DependencyError, TimeoutError) as error:
-                log.warning("search not wound up", search_id=search_id, detail=str(error))
+                holder = self._launcher.holder(
+                    adopted.started, self.store, adopted.lease, self.monitor, adopted.past
+                )
+            except Exception as error:
+                # Its entries can be read, but do not make a tree.
+                why = f"its log cannot be replayed: {type(error).__name__}: {error}"
+                await self._adoption.give_up(adopted.lease, why)
+                continue
+            self._hold(adopted.lease.search_id, holder)
+            if adopted.cancelled:
+                self.wish_end(adopted.lease.search_id)
 
-    def _report(self, solution: Solution) -> None:
-        log.info(
-            "search finished",
-            search_id=solution.search_id,
-            stop_reason=solution.stop_reason,
-            answered=solution.answer is not None,
-            confidence=round(solution.confidence, 3),
-            guided=solution.guided,
-            **solution.usage.model_dump(),
-        )
+    def lose(self, search_id: str) -> None:
+        """Another replica has taken a search."""
+        self._end_soon(search_id, Fate.LOST)
+
+    def wish_end(self, search_id: str) -> None:
+        """Somebody has asked for the end of a search."""
+        self._end_soon(search_id, Fate.CANCELLED)
+
+    def _end_soon(self, search_id: str, fate: Fate) -> None:
+        if (holder := self._holders.get(search_id)) is not None:
+            task = asyncio.create_task(holder.end(fate))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # ---- drain ----------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more searches, hand over those that are held, then end all following.
+
+        Callers that wait here are served on for as long as `seconds` where other replicas take the
+        searches that they wait for; where none does, they get DrainingError after two seconds.
+        """
+        self.draining = True
+        deadline = time.monotonic() + seconds
+        await self._hand_over()
+        await self._relay(deadline)
+        self._end_followers()
+
+    async def _hand_over(self) -> None:
+        holders = list(self._holders.values())
+        await asyncio.gather(*(holder.end(Fate.HANDED_OVER) for holder in holders))
+        leases = [holder.journal.lease for holder in holders if holder.is_open]
+        try:
+            await self._leases.release(leases)
+        except DependencyError as error:
+            # Others take them when the leases run out.
+            log.warning("leases not given back", detail=error.detail)
+        if leases:
+            log.info("handed over", searches=len(leases))
+
+    async def _relay(self, deadline: float) -> None:
+        patience = time.monotonic() + _HANDOVER_SECONDS
+        while (followed := self.store.tails.ids()) and time.monotonic() < deadline:
+            try:
+                held = await self._leases.held_by_anyone(followed)
+            except DependencyError:
+                return
+            if not held and time.monotonic() >= patience:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _end_followers(self) -> None:
+        for search_id in self.store.tails.ids():
+            if (tail := self.store.tails.get(search_id)) is not None:
+                tail.fail(DrainingError(search_id))
+
+
+def failure(event: Failed) -> Exception:
+    """What a caller of a search that was ended by a fault is told."""
+    match event.cause:
+        case "internal":
+            return SearchFailed(event.detail)
+        case "problem":
+            return RejectedError(event.detail)
+    return DependencyError(event.cause, event.detail)
+
+
+def _fingerprint(request: SolveRequest) -> str:
+    # How the reply is delivered does not make it another request.
+    body = request.model_dump_json(exclude={"stream"})
+    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()

@@ -11,7 +11,8 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
-from services.search.manager import BusyError, Manager
+from services.search.manager import BusyError, Manager, SearchFailed
+from services.search.news import stay_or_cancel, to_news
 from services.search.schemas import Progress, Solution, SolveRequest
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
@@ -27,16 +28,17 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     async def Solve(  # noqa: N802 - the name in the contract
         self, request: pb.SolveRequest, context: rpc.Context
     ) -> AsyncIterator[pb.SolveResponse]:
-        """Progress about once a second, then the solution."""
+        """Progress after each trial, then the solution."""
         try:
-            running = await self._manager.begin(to_request(request))
-            async for event in self._manager.follow(running, interval_seconds=1.0):
-                yield to_response(event)
-        except (BusyError, DependencyError, RejectedError) as error:
+            handle = await self._manager.begin(to_request(request))
+            async with stay_or_cancel(self._manager, handle):
+                async for entry in self._manager.watch(handle.search_id):
+                    yield to_response(to_news(handle.search_id, entry.event))
+        except (BusyError, DependencyError, RejectedError, SearchFailed) as error:
             raise to_status(error) from error
 
 
-def to_status(error: BusyError | DependencyError | RejectedError) -> rpc.StatusError:
+def to_status(error: BusyError | DependencyError | RejectedError | SearchFailed) -> rpc.StatusError:
     """The RPC status of a search's failure."""
     match error:
         case BusyError():
@@ -45,6 +47,8 @@ def to_status(error: BusyError | DependencyError | RejectedError) -> rpc.StatusE
             return rpc.StatusError(grpc.StatusCode.UNAVAILABLE, str(error))
         case RejectedError():
             return rpc.InvalidField("problem", str(error))
+        case SearchFailed():
+            return rpc.StatusError(grpc.StatusCode.INTERNAL, str(error))
 
 
 def to_request(message: pb.SolveRequest) -> SolveRequest:

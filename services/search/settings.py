@@ -14,7 +14,9 @@ class SearchSettings(ServiceSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port of the REST API; 0 takes a free one.")
     grpc_port: int = Field(50050, ge=0, le=65535, description="Port of the gRPC SearchService.")
     redis_url: str = Field(
-        "redis://127.0.0.1:6379/0", description="Redis, as redis://, rediss:// or unix:// URL."
+        "redis://127.0.0.1:6379/0",
+        description="Redis, as redis://, rediss:// or unix:// URL; a cluster, by the address of "
+        "any of its nodes, as redis+cluster:// or rediss+cluster://.",
     )
     policy_target: str = Field("127.0.0.1:50051", description="gRPC target of the policy service.")
     ppm_target: str = Field(
@@ -38,11 +40,31 @@ class SearchSettings(ServiceSettings):
         description="How long a running search retries a dependency that refuses connections.",
     )
     stall_seconds: float = Field(
-        15.0,
+        60.0,
         gt=0,
         le=3600,
-        description="How long a dependency may fail its health check before the running searches "
-        "that wait for it are ended with 503.",
+        description="How long a dependency may fail a running search, Redis its log included, "
+        "before the search is given up.",
+    )
+    lease_seconds: float = Field(
+        5.0,
+        ge=0.5,
+        le=300,
+        description="How long a replica that falls silent keeps its searches; then others take "
+        "them.",
+    )
+    adoption_seconds: float = Field(
+        1.0, gt=0, le=60, description="Time between looks for searches that nobody holds."
+    )
+    max_adoptions: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="How often a search may be taken over without logging a trial in between; "
+        "then it is ended as failed, lest it takes one replica after the other with it.",
+    )
+    idempotency_seconds: int = Field(
+        24 * 3600, ge=60, description="How long an Idempotency-Key stands for its search."
     )
     retention_seconds: int = Field(
         7 * 24 * 3600, ge=60, description="How long the log of a finished search is kept."

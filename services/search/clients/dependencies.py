@@ -121,6 +121,11 @@ class Monitor:
         if not was_ready:
             log.info("dependency ready", dependency=name)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the last checks found every dependency ready."""
+        return all(dependency.ready for dependency in self.dependencies.values())
+
     async def require(self) -> None:
         """Check now; DependencyError for the first dependency that is not ready."""
         await self.check()

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from services.search.manager import Manager, Running
+from services.search.manager import Handle, Manager
+from services.search.news import stay_or_cancel, to_news
 from services.search.rest import problems
 from services.search.rest.body_limit import BodyLimit
 from services.search.schemas import Problem, Progress, Solution, SolveRequest
@@ -40,13 +41,13 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
     async def solve(body: SolveRequest, request: Request) -> Response:
         """Spend a budget on a problem and answer it.
 
-        With `stream`, the response is a stream of server-sent events: `progress` about twice a
-        second, then one `solution` (the same document as without `stream`) or `error` (problem
+        With `stream`, the response is a stream of server-sent events: `progress` after each
+        trial, then one `solution` (the same document as without `stream`) or `error` (problem
         details). A caller who leaves cancels the search.
         """
-        running = await manager.begin(body)
+        handle = await manager.begin(body)
         if body.stream:
-            events = _events(manager, running)
+            events = _events(manager, handle)
             # Once begun, the iterator cancels the search when it is dropped, also by a caller who
             # leaves before the first byte.
             first = await anext(events)
@@ -55,7 +56,7 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
                 media_type="text/event-stream",
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        solution = await _solution_or_gone(manager, running, request)
+        solution = await _solution_or_gone(manager, handle, request)
         return JSONResponse(solution.model_dump()) if solution else Response(status_code=499)
 
     @app.get("/health", summary="Whether the process is alive")
@@ -66,7 +67,7 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
     async def ready() -> JSONResponse:
         await manager.monitor.check()
         dependencies = manager.monitor.dependencies
-        is_ready = all(one.ready for one in dependencies.values())
+        is_ready = manager.monitor.ready and not manager.draining
         report = {
             "ready": is_ready,
             "dependencies": {
@@ -79,12 +80,14 @@ def create_app(manager: Manager, *, max_body_bytes: int) -> FastAPI:
     return app
 
 
-async def _events(manager: Manager, running: Running) -> AsyncGenerator[str, None]:
+async def _events(manager: Manager, handle: Handle) -> AsyncGenerator[str, None]:
     """The events of a search as text/event-stream."""
     try:
-        async for event in manager.follow(running):
-            name = "progress" if isinstance(event, Progress) else "solution"
-            yield f"event: {name}\ndata: {event.model_dump_json()}\n\n"
+        async with stay_or_cancel(manager, handle):
+            async for entry in manager.watch(handle.search_id):
+                event = to_news(handle.search_id, entry.event)
+                name = "progress" if isinstance(event, Progress) else "solution"
+                yield f"event: {name}\ndata: {event.model_dump_json()}\n\n"
     except Exception as error:
         problem, _ = problems.from_error(error)
         yield f"event: error\ndata: {problem.model_dump_json(exclude_none=True)}\n\n"
@@ -97,17 +100,20 @@ async def _chain(first: str, rest: AsyncGenerator[str, None]) -> AsyncIterator[s
             yield one
 
 
-async def _solution_or_gone(
-    manager: Manager, running: Running, request: Request
-) -> Solution | None:
+async def _solution_or_gone(manager: Manager, handle: Handle, request: Request) -> Solution | None:
     """The solution; None where the caller left first, which cancels the search."""
     gone = asyncio.create_task(_until_gone(request))
+    solution = asyncio.create_task(manager.wait(handle.search_id))
     try:
-        await asyncio.wait({gone, running.task}, return_when=asyncio.FIRST_COMPLETED)
-        return running.task.result() if running.task.done() else None
+        await asyncio.wait({gone, solution}, return_when=asyncio.FIRST_COMPLETED)
+        if solution.done():
+            return solution.result()
+        if not handle.keyed:
+            await manager.cancel(handle.search_id)
+        return None
     finally:
         gone.cancel()
-        await manager.cancel(running)
+        solution.cancel()
 
 
 async def _until_gone(request: Request) -> None:

@@ -4,18 +4,27 @@ The log alone rebuilds the tree (`tree.Tree.replay`), and says what the search w
 answered. Decoding validates: a malformed entry or an unknown schema is refused by name.
 """
 
+import time
 from dataclasses import dataclass, field
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from services.search.schemas import Solution, SolveRequest
+from services.search.schemas import Progress, Solution, SolveRequest
 from services.search.tree import Expanded, TreeConfig
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class LogError(ValueError):
     """An entry of a search's log that cannot be read."""
+
+
+class SchemaError(LogError):
+    """A log that another version of this code has written."""
+
+
+class _Version(BaseModel):
+    number: int = Field(alias="schema")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,7 @@ class Started:
         seed: seed of all sampling.
         ppm: version of the PPM that guides it; None in an unguided search.
         schema: version of this log's encoding.
+        at: when, in unix seconds.
     """
 
     request: SolveRequest
@@ -35,6 +45,7 @@ class Started:
     seed: int
     ppm: str | None
     schema: int = SCHEMA
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +64,39 @@ class TrialTold:
     Attributes:
         expanded: what the tree is folded from.
         usage: what it spent.
+        progress: how far the search is after it.
         policy: versions of the policy that made its candidates.
+        at: when, in unix seconds.
     """
 
     expanded: Expanded
     usage: TrialUsage
+    progress: Progress
     policy: tuple[str, ...] = field(default=())
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A search has ended with this result."""
+    """A search has ended with this result, at `at` (unix seconds)."""
 
     solution: Solution
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A search was ended by a fault: of a dependency, which it names, or "internal"."""
+    """A search was ended by a fault, at `at` (unix seconds).
+
+    Attributes:
+        cause: the dependency that was down or too slow; "problem" where the problem does not fit
+            the policy; "internal".
+        detail: what went wrong.
+    """
 
     cause: str
     detail: str
+    at: float = field(default_factory=time.time)
 
 
 Event = Started | TrialTold | Finished | Failed
@@ -99,13 +122,12 @@ def encode(event: Event) -> tuple[str, bytes]:
 def decode(kind: str, body: bytes) -> Event:
     """The event of a log entry; LogError where it cannot be read."""
     if kind not in _ADAPTERS:
-        raise LogError(f"unknown kind of event {kind!r}")
+        raise LogError(f"unknown kind of event {kind[:40]!r}")
     try:
-        event = _ADAPTERS[kind].validate_json(body)
+        if kind == "started" and (schema := _Version.model_validate_json(body).number) != SCHEMA:
+            raise SchemaError(f"log schema {schema} is not the {SCHEMA} that this version reads")
+        return _ADAPTERS[kind].validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise LogError(f"malformed {kind} event: {place}: {first['msg']}") from error
-    if isinstance(event, Started) and event.schema != SCHEMA:
-        raise LogError(f"log schema {event.schema} is not the {SCHEMA} that this version reads")
-    return event

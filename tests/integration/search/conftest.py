@@ -25,7 +25,6 @@ from services.search.__main__ import listen
 from services.search.manager import Manager
 from services.search.rest.app import create_app
 from services.search.settings import SearchSettings
-from services.search.store.event_log import EventLog
 from services.search.store.events import Event
 from tests.support.scripted import (
     PPM_SERVICE,
@@ -80,11 +79,7 @@ class Rig:
 
     async def events(self, search_id: str) -> list[Event]:
         """The log of a search."""
-        log = EventLog(self.settings.redis_url, timeout_seconds=5, retention_seconds=60)
-        try:
-            return await log.read(search_id)
-        finally:
-            await log.close()
+        return [entry.event for entry in await self.manager.store.entries(search_id)]
 
 
 @contextlib.asynccontextmanager

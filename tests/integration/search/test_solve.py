@@ -6,11 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+import redis.asyncio
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2
 from services.search.node import Outcome
-from services.search.store.event_log import EventLog
+from services.search.store import keys
 from services.search.store.events import Finished, Started, TrialTold
 from services.search.tree import Tree
 from tests.integration.search.conftest import Rig, StartRig, until
@@ -247,9 +248,7 @@ async def test_a_problem_that_does_not_fit_the_policy_is_the_callers_fault(rig: 
 async def test_logs_of_finished_searches_expire(rig: StartRig) -> None:
     async with rig(retention_seconds=60) as one:
         body = (await one.client.post("/solve", json=PROBLEM)).json()
-        log = EventLog(one.settings.redis_url, timeout_seconds=5, retention_seconds=60)
-        try:
-            left = await log._redis.ttl(EventLog.key(body["search_id"]))
-        finally:
-            await log.close()
-        assert 0 < left <= 60
+        async with redis.asyncio.from_url(one.settings.redis_url) as client:
+            for key in (keys.log(body["search_id"]), keys.state(body["search_id"])):
+                assert 0 < await client.ttl(key) <= 60
+            assert not await client.exists(keys.lease(body["search_id"]))

@@ -6,7 +6,7 @@ import pytest
 
 from services.search.answer import AnswerRule
 from services.search.budget import StopReason
-from services.search.schemas import Models, SolveRequest, Usage
+from services.search.schemas import Models, Progress, SolveRequest, Usage
 from services.search.solution import describe
 from services.search.store.events import (
     Event,
@@ -23,6 +23,7 @@ from services.search.tree import Candidate, Expanded, Tree
 from tests.support.search_world import World, answered, config, grow, step
 
 REQUEST = SolveRequest(problem="What is 1 + 1?")
+PROGRESS = Progress(search_id="s1", answer="2", confidence=0.5, usage=Usage(rollouts=2))
 
 
 def events() -> list[Event]:
@@ -44,7 +45,7 @@ def events() -> list[Event]:
     )
     return [
         Started(REQUEST, config(), seed=7, ppm=None),
-        TrialTold(expanded, TrialUsage(10, 2, 1), ("p",)),
+        TrialTold(expanded, TrialUsage(10, 2, 1), PROGRESS, ("p",)),
         Finished(solution),
         Failed("redis", "down"),
     ]
@@ -59,7 +60,7 @@ def test_a_tree_survives_its_log() -> None:
     shape = config()
     tree = Tree(shape)
     told = [e for e in grow(tree, World(5, shape), 10) if isinstance(e, Expanded)]
-    logged = [decode(*encode(TrialTold(event, TrialUsage()))) for event in told]
+    logged = [decode(*encode(TrialTold(event, TrialUsage(), PROGRESS))) for event in told]
     assert [event.expanded for event in logged if isinstance(event, TrialTold)] == told
 
 

@@ -1,0 +1,136 @@
+"""A search that this replica holds, from its first trial here to its end or its handover."""
+
+import asyncio
+from collections.abc import Awaitable
+from enum import Enum
+
+from services.common import logs
+from services.search.budget import StopReason
+from services.search.clients.calls import RejectedError
+from services.search.clients.dependencies import DependencyError
+from services.search.clients.sandbox import SandboxSession
+from services.search.driver import Driver
+from services.search.schemas import Solution
+from services.search.store.errors import LeaseLost
+from services.search.store.events import Failed, Finished
+from services.search.store.journal import Journal
+
+log = logs.get(__name__)
+
+# What a search that has ended may still take to close its session.
+_FAREWELL_SECONDS = 2.0
+
+
+class Fate(Enum):
+    """Why a search is ended before its time."""
+
+    CANCELLED = "cancelled"
+    """Its caller wants no more of it: its log ends with what was found."""
+    LOST = "lost"
+    """Another replica has it: not a word is written, and its sandbox session is the other's."""
+    HANDED_OVER = "handed over"
+    """This replica stops: the search stays open, and the next goes on with it."""
+
+
+class Holder:
+    """Runs one search and writes its end.
+
+    Attributes:
+        is_open: whether the search has not ended and is not known to be another replica's.
+        error: what kept the end of the search from being written here; None where it was written,
+            and where the search goes on elsewhere.
+    """
+
+    def __init__(
+        self, search_id: str, driver: Driver, journal: Journal, session: SandboxSession
+    ) -> None:
+        self.search_id = search_id
+        self.journal = journal
+        self.is_open = True
+        self.error: Exception | None = None
+        self._driver = driver
+        self._session = session
+        self._fate: Fate | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, *, open_seconds: float) -> "asyncio.Task[None]":
+        """Go on in a task, which never raises; `open_seconds` is what the sandbox may take."""
+        self._task = asyncio.create_task(self._run(open_seconds), name=f"search-{self.search_id}")
+        return self._task
+
+    async def end(self, fate: Fate) -> None:
+        """End it and wait until it has let go of everything; the first fate counts."""
+        if self._task is None or self._task.done():
+            return
+        if self._fate is None:
+            self._fate = fate
+            self._task.cancel()
+        # A caller who is cancelled meanwhile leaves it to end by itself.
+        await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
+
+    async def _run(self, open_seconds: float) -> None:
+        last: Finished | Failed
+        try:
+            await self._session.open(open_seconds)
+            solution = await self._driver.run()
+            last = Finished(solution)
+            _report(solution)
+        except asyncio.CancelledError:
+            if self._fate is not Fate.CANCELLED:
+                self.is_open = self._fate is not Fate.LOST
+                return
+            last = Finished(self._driver.solution(StopReason.CANCELLED))
+        except LeaseLost as lost:
+            self._leave(lost)
+            return
+        except Exception as error:
+            last = _failure(error)
+            log.warning("search failed", search_id=self.search_id, cause=last.cause, exc_info=error)
+        await asyncio.shield(self._farewell(last))
+
+    async def _farewell(self, last: Finished | Failed) -> None:
+        """Write the last event and close the session, as far as redis and sandbox are there."""
+        try:
+            await self.journal.append([last], last=True)
+        except LeaseLost as lost:
+            self._leave(lost)
+            return
+        except DependencyError as error:
+            # The search is still open in Redis, and goes on when that is back.
+            self.error = error
+            log.warning("end not written", search_id=self.search_id, detail=error.detail)
+            return
+        self.is_open = False
+        await self._close_session(self._session.close(_FAREWELL_SECONDS))
+
+    def _leave(self, lost: LeaseLost) -> None:
+        self.is_open = False
+        log.info("search left to another replica", search_id=self.search_id, why=lost.why)
+
+    async def _close_session(self, closing: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await closing
+        except (DependencyError, RejectedError, TimeoutError) as error:
+            log.warning("session not closed", search_id=self.search_id, detail=str(error))
+
+
+def _failure(error: Exception) -> Failed:
+    match error:
+        case DependencyError():
+            return Failed(error.name, error.detail)
+        case RejectedError():
+            return Failed("problem", str(error))
+    return Failed("internal", f"{type(error).__name__}: {error}")
+
+
+def _report(solution: Solution) -> None:
+    log.info(
+        "search finished",
+        search_id=solution.search_id,
+        stop_reason=solution.stop_reason,
+        answered=solution.answer is not None,
+        confidence=round(solution.confidence, 3),
+        guided=solution.guided,
+        **solution.usage.model_dump(),
+    )

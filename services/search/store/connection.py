@@ -1,0 +1,151 @@
+"""The connection to Redis: one server or a cluster, with its errors by name."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import redis.asyncio
+import redis.exceptions
+from redis.asyncio.cluster import RedisCluster
+
+from services.search.clients.dependencies import DependencyError
+from services.search.store.scripts import Script
+
+_CLUSTER = "+cluster"
+_MAX_CONNECTIONS = 64
+
+Command = tuple[Any, ...]
+
+
+@contextlib.contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+        raise as_dependency_error(error) from error
+
+
+def as_dependency_error(error: Exception) -> DependencyError:
+    """What Redis or the way to it raised, by its name."""
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return DependencyError("redis", reason)
+
+
+class Connection:
+    """Redis behind a URL: redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://.
+
+    A bounded pool of connections, opened as they are needed. Every method raises
+    DependencyError("redis") where Redis is down, too slow, or refuses.
+
+    Attributes:
+        round_trips: how often a command, script or pipeline went to Redis and back.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self.round_trips = 0
+        self._timeout = timeout_seconds
+        limits: dict[str, Any] = {
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+            "health_check_interval": 15,
+        }
+        scheme, _, rest = url.partition("://")
+        self._client: redis.asyncio.Redis | RedisCluster
+        if scheme.endswith(_CLUSTER):
+            self._client = RedisCluster.from_url(
+                f"{scheme.removesuffix(_CLUSTER)}://{rest}",
+                max_connections=_MAX_CONNECTIONS,
+                cluster_error_retry_attempts=2,
+                **limits,
+            )
+        else:
+            # Bursts wait for a connection rather than fail, but no longer than for an answer.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url, max_connections=_MAX_CONNECTIONS, timeout=timeout_seconds, retry=None, **limits
+            )
+            self._client = redis.asyncio.Redis(connection_pool=pool)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+        if isinstance(self._client, redis.asyncio.Redis):
+            await self._client.connection_pool.disconnect()
+
+    async def ping(self) -> None:
+        """Check that Redis answers."""
+        with _named_errors():
+            await self._client.ping()
+
+    async def command(self, *command: Any) -> Any:
+        """Run one command."""
+        self.round_trips += 1
+        with _named_errors():
+            return await self._client.execute_command(*command)
+
+    async def script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run a script; its keys share one hash tag."""
+        try:
+            return await self._evaluate("EVALSHA", script.digest, keys, arguments)
+        except redis.exceptions.NoScriptError:
+            with _named_errors():
+                return await self._evaluate("EVAL", script.source, keys, arguments)
+
+    async def _evaluate(
+        self, how: str, what: str, keys: Sequence[str], arguments: Sequence[Any]
+    ) -> Any:
+        self.round_trips += 1
+        try:
+            return await self._client.execute_command(how, what, len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            raise
+        except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
+            raise as_dependency_error(error) from error
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """Run commands in one round trip (one a node, in a cluster); no transaction.
+
+        What one of them raised stands in its place, as DependencyError.
+        """
+        if not commands:
+            return []
+        self.round_trips += 1
+        with _named_errors():
+            pipeline = (
+                self._client.pipeline(transaction=False)
+                if isinstance(self._client, redis.asyncio.Redis)
+                else self._client.pipeline()
+            )
+            async with pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                results = await pipeline.execute(raise_on_error=False)
+        return [
+            as_dependency_error(result) if isinstance(result, Exception) else result
+            for result in results
+        ]
+
+    async def messages(self, channel: str) -> AsyncIterator[str]:
+        """What is published to a channel from now on, until the connection is lost."""
+        with _named_errors():
+            if isinstance(self._client, RedisCluster):
+                await self._client.initialize()
+            pubsub: Any = self._client.pubsub()
+            try:
+                await pubsub.subscribe(channel)
+                while True:
+                    message = await pubsub.get_message(
+                        ignore_subscribe_messages=True, timeout=self._timeout
+                    )
+                    if message is not None:
+                        yield message["data"].decode(errors="replace")
+                    else:
+                        # Some versions return at once where there is nothing to read.
+                        await asyncio.sleep(0.01)
+            finally:
+                await pubsub.aclose()
+
+
+def evaluation(script: Script, keys: Sequence[str], *arguments: Any) -> Command:
+    """A script as a command of a pipeline."""
+    return ("EVAL", script.source, len(keys), *keys, *arguments)

@@ -1,0 +1,111 @@
+"""What a replica does all the time: renew its leases, look for orphans, read logs, hear nudges."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from services.common import logs
+from services.search.clients.dependencies import DependencyError
+from services.search.store import keys
+from services.search.store.connection import Connection
+from services.search.store.leases import Leases
+from services.search.store.searches import SearchStore
+
+log = logs.get(__name__)
+
+# How far behind a follower may be of a search that another replica holds.
+_TAIL_SECONDS = 0.1
+_RECONNECT_SECONDS = 1.0
+
+
+class Duties(Protocol):
+    """What the upkeep tells the manager of searches."""
+
+    async def adopt_orphans(self) -> None:
+        """Take over searches that nobody holds, as far as there is room."""
+
+    def lose(self, search_id: str) -> None:
+        """Another replica has taken a search."""
+
+    def wish_end(self, search_id: str) -> None:
+        """Somebody has asked for the end of a search."""
+
+
+class Upkeep:
+    """The background tasks of one replica; none of them ends before `stop`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        store: SearchStore,
+        leases: Leases,
+        duties: Duties,
+        *,
+        lease_seconds: float,
+        adoption_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._store = store
+        self._leases = leases
+        self._duties = duties
+        self._renewal_seconds = lease_seconds / 3
+        self._adoption_seconds = adoption_seconds
+        self._look_now = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._always(duty), name=duty.__name__)
+            for duty in (self._renew, self._adopt, self._read_tails, self._listen)
+        ]
+
+    async def stop(self) -> None:
+        """End all of it."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _always(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """Do a duty again and again, whatever happens to it once."""
+        while True:
+            try:
+                await duty()
+            except DependencyError as error:
+                log.debug("upkeep waits", detail=str(error))
+                await asyncio.sleep(min(self._renewal_seconds, _RECONNECT_SECONDS))
+            except Exception:
+                log.exception("upkeep failed")
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _renew(self) -> None:
+        for search_id, standing in (await self._leases.renew()).items():
+            if standing == "lost":
+                self._duties.lose(search_id)
+            elif standing == "cancel":
+                self._duties.wish_end(search_id)
+        await asyncio.sleep(self._renewal_seconds)
+
+    async def _adopt(self) -> None:
+        await self._duties.adopt_orphans()
+        self._look_now.clear()
+        # Jitter keeps replicas from looking all at the same time.
+        pause = self._adoption_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+        try:
+            async with asyncio.timeout(pause):
+                await self._look_now.wait()
+        except TimeoutError:
+            return
+
+    async def _read_tails(self) -> None:
+        await self._store.read_tails()
+        await asyncio.sleep(_TAIL_SECONDS)
+
+    async def _listen(self) -> None:
+        async for message in self._connection.messages(keys.NUDGES):
+            word, _, search_id = message.partition(" ")
+            if word == "orphans":
+                self._look_now.set()
+            elif word == "cancel" and search_id in self._store.held:
+                self._duties.wish_end(search_id)
