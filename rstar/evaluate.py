@@ -108,7 +108,7 @@ def evaluate(
     from services.common.home import home
     from trainer.evaluation.evaluate import Evaluation
     from trainer.evaluation.methods import BadMethod, parse_methods
-    from trainer.evaluation.problems import BadProblems
+    from trainer.problems.problem import BadProblems
 
     try:
         methods = parse_methods(method or ["greedy,search"], budget or [], set_ or [], seed)
@@ -145,10 +145,10 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
     from rstar.eval_view import View, runs_table
     from services.common.grading.grader import GraderUnavailable
     from trainer.evaluation.evaluate import evaluate as run_evaluation
-    from trainer.evaluation.problems import BadProblems
     from trainer.evaluation.records import RunError
     from trainer.evaluation.runner import RunStopped
     from trainer.evaluation.service import ServiceAbsent
+    from trainer.problems.problem import BadProblems
 
     err = Console(stderr=True, highlight=False)
     codes: dict[type[Exception], Exit] = {

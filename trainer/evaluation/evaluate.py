@@ -8,12 +8,12 @@ from typing import Protocol
 
 from services.common.grading.grader import Grader
 from trainer.evaluation.methods import Method, digest
-from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Record, RunFolder, read_settings
 from trainer.evaluation.runner import Runner
 from trainer.evaluation.service import SearchService, connect
 from trainer.evaluation.suites import Source
 from trainer.evaluation.summary import Summary, summarise
+from trainer.problems.problem import Problem
 
 SUMMARY_FILE = "summary.json"
 

@@ -9,9 +9,9 @@ import grpc
 from services.common.grading.grader import GRADER_VERSION, Grader
 from services.common.pb.search.v1 import search_pb2 as pb
 from trainer.evaluation.methods import Method
-from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Failure, RatedAnswer, Record, RunFolder, Step, Usage
 from trainer.evaluation.service import SearchService, SolveFailed
+from trainer.problems.problem import Problem
 
 Report = Callable[[Record], None]
 

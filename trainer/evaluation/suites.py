@@ -4,12 +4,13 @@ None of the data is part of this project. A suite is read from a file of the use
 can be reached, from the Hugging Face hub.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.evaluation.files import SUFFIXES, Row, collect, read_problems
-from trainer.evaluation.problems import BadProblems, Problem
+from trainer.problems.files import SUFFIXES, read_problems
+from trainer.problems.hub import read_dataset
+from trainer.problems.problem import BadProblems, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,6 @@ _ALL = (
 SUITES: Mapping[str, Suite] = {suite.name: suite for suite in _ALL}
 
 
-class NoData(BadProblems):
-    """A suite whose problems are nowhere to be had; the message says where to get them."""
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the problems of one run come from.
@@ -107,8 +104,8 @@ class Source:
         if self.path is not None:
             return read_problems(self.path, limit)
         if self.known is not None:
-            return _from_hub(self.known.dataset, self.known.configs, self.known.split, limit)
-        return _from_hub(self.dataset, ("",), "test", limit)
+            return read_dataset(self.known.dataset, self.known.configs, self.known.split, limit)
+        return read_dataset(self.dataset, ("",), "test", limit)
 
 
 def find(name: str, folders: Sequence[Path]) -> Source:
@@ -148,26 +145,3 @@ def _file_of(name: str, folder: Path) -> Path | None:
             f"suite {name!r}: several files fit, name one: {', '.join(map(str, parts))}"
         )
     return parts[0] if parts else None
-
-
-def _from_hub(dataset: str, configs: Sequence[str], split: str, limit: int | None) -> list[Problem]:
-    """Problems of a data set on the hub; NoData where it cannot be fetched."""
-    rows = (row for config in configs for row in _rows(dataset, config, split))
-    return collect(rows, dataset, limit)
-
-
-def _rows(dataset: str, config: str, split: str) -> Iterator[Row]:
-    import datasets
-
-    source = " ".join(filter(None, (dataset, config, split)))
-    try:
-        rows = datasets.load_dataset(dataset, config or None, split=split)
-    except Exception as error:  # its errors have no common base, and any means the same here
-        first = str(error).strip().split("\n")[0]
-        raise NoData(
-            f"{source}: not to be had from the Hugging Face hub ({type(error).__name__}: {first}). "
-            f"Get it from https://huggingface.co/datasets/{dataset} and give its file by --suite "
-            "FILE, or its folder by --data"
-        ) from error
-    for number, row in enumerate(rows, 1):
-        yield f"{source}, row {number}", row

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from trainer.evaluation import statistics
 from trainer.evaluation.methods import INDEPENDENT
-from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Record
+from trainer.problems.problem import Problem
 
 
 class Level(BaseModel):

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import RatedAnswer, Record, RunError, Usage
 from trainer.evaluation.report import PAGE_FILE, read_run, write
 from trainer.evaluation.summary import summarise
+from trainer.problems.problem import Problem
 from trainer.trees import ROOT_ID, TreeNode
 
 PROBLEMS = [Problem("a", "Is 1 < 2 & 3?", "1", "Level 2"), Problem("b", "q", "2")]

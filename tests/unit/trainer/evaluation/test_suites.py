@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from trainer.evaluation.problems import BadProblems
-from trainer.evaluation.suites import SUITES, NoData, find
+from trainer.evaluation.suites import SUITES, find
+from trainer.problems.hub import NoData
+from trainer.problems.problem import BadProblems
 
 
 def write(path: Path) -> Path:

@@ -1,8 +1,8 @@
 import pytest
 
-from trainer.evaluation.problems import Problem
 from trainer.evaluation.records import Failure, RatedAnswer, Record, Usage
 from trainer.evaluation.summary import Summary, compare, summarise
+from trainer.problems.problem import Problem
 
 
 def record(identity: str, *, correct: bool = False, digest: str = "d", **fields: object) -> Record:

@@ -5,8 +5,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from trainer.evaluation.files import read_problems
-from trainer.evaluation.problems import BadProblems, Problem
+from trainer.problems.files import read_problems
+from trainer.problems.problem import BadProblems, Problem
 
 
 def write(path: Path, *lines: object) -> Path:

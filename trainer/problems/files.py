@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluation.problems import BadProblems, Problem, parse_problem
+from trainer.problems.problem import BadProblems, Problem, parse_problem
 
 Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for errors, and its fields."""

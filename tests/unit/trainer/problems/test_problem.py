@@ -1,6 +1,6 @@
 import pytest
 
-from trainer.evaluation.problems import BadProblems, Problem, parse_problem
+from trainer.problems.problem import BadProblems, Problem, parse_problem
 
 
 def parse(**fields: object) -> Problem:

@@ -1,0 +1,1 @@
+"""Problems with known answers, out of files and from the Hugging Face hub."""
