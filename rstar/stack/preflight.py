@@ -7,8 +7,9 @@ from pathlib import Path
 from rstar.stack import ports
 from rstar.stack.config import Addresses, StackConfig
 from rstar.stack.readiness import redis_probe
+from services.common.models.errors import ModelError
 from services.common.models.manifest import Kind
-from services.common.models.store import ModelError, ModelStore
+from services.common.models.store import ModelStore
 
 GIB = 1024**3
 DISK_BYTES = GIB
@@ -73,7 +74,7 @@ def _models(config: StackConfig) -> list[str]:
     troubles = []
     for kind, version in _served(config):
         try:
-            store.open(kind, version, verify=False)
+            store.open(kind, store.resolve(kind, version), verify=False)
         except ModelError as error:
             cure = f": run `rstar models pull {version}`" if kind == "policy" else ""
             troubles.append(f"{error}{cure}")

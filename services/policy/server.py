@@ -6,7 +6,8 @@ import time
 from services.common import logs, rpc
 from services.common.inference import engine, model_server
 from services.common.inference.engine import Engine, EngineError
-from services.common.models.store import ModelError, ModelStore, StoredModel
+from services.common.models.errors import ModelError
+from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy.asks import Ask, Sampling
 from services.policy.prompts import Style, style_of

@@ -6,7 +6,8 @@ import time
 from services.common import logs, rpc
 from services.common.inference import engine, model_server
 from services.common.inference.engine import Engine
-from services.common.models.store import ModelError, ModelStore
+from services.common.models.errors import ModelError
+from services.common.models.store import ModelStore
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.common.steps import Step
 from services.ppm.asks import Ask

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from services.common import logs, rpc
 from services.common.inference.engine import Engine, EngineError
-from services.common.models.store import ModelError
+from services.common.models.errors import ModelError
 from services.common.settings import ServiceSettings
 from services.common.tls import TlsError
 

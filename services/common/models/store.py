@@ -1,17 +1,12 @@
 """The model store: versions of policies and PPMs as plain Hugging Face folders with a manifest.
 
 `<root>/<kind>/<version>/` holds safetensors, config and tokenizer, loadable without this code, and
-`manifest.json`. A version appears whole, by one rename, and never changes afterwards; what cannot
-be proved whole is refused by name.
+`manifest.json`. A version appears whole and never changes afterwards; what cannot be proved whole
+is refused by name. The root is a folder or the URL of a remote file system.
 """
 
-import contextlib
-import errno
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +15,21 @@ from typing import get_args
 from pydantic import ValidationError
 
 from services.common import home
+from services.common.models import folder as folders
 from services.common.models import weights
+from services.common.models.aliases import RESERVED, Aliases
+from services.common.models.backend import Backend
+from services.common.models.errors import (
+    ModelDamaged,
+    ModelError,
+    ModelExists,
+    ModelNotFound,
+)
+from services.common.models.local import LocalBackend
 from services.common.models.manifest import (
     FILE_NAME,
-    FileEntry,
+    Adapter,
+    Data,
     Kind,
     Manifest,
     PromptStyle,
@@ -31,22 +37,7 @@ from services.common.models.manifest import (
     explain,
     is_version,
 )
-
-
-class ModelError(Exception):
-    """A model that cannot be had; the message says which and why."""
-
-
-class ModelNotFound(ModelError):  # noqa: N818 - what happened, as in FileNotFoundError's kin
-    """The store holds no such version."""
-
-
-class ModelDamaged(ModelError):  # noqa: N818
-    """A version is refused: a file of it is missing, altered, cut short, unlisted or unsafe."""
-
-
-class ModelExists(ModelError):  # noqa: N818
-    """A version of this name is there already; versions never change."""
+from services.common.models.remote import RemoteBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +54,31 @@ class StoredModel:
 
 
 class ModelStore:
-    """A folder of model versions, shared by any number of processes."""
+    """A place of model versions, shared by any number of processes.
 
-    def __init__(self, root: Path | str | None = None) -> None:
-        """Open the store in `root`, by default the one in the home folder; makes nothing yet."""
-        self.root = home.store_folder() if root is None else Path(root).expanduser().absolute()
+    Attributes:
+        location: how people name it.
+        root: the folder on this machine where versions are opened: the store itself, or the cache
+            of a remote one.
+        backend: where its bytes lie.
+        aliases: names that point to versions.
+    """
+
+    def __init__(self, root: Path | str | None = None, *, cache: Path | None = None) -> None:
+        """Open a store; makes nothing yet.
+
+        Args:
+            root: a folder, or a URL that fsspec knows (`s3://bucket/models`); by default the
+                folder in the home folder.
+            cache: where a remote store's versions are kept; by default in the home folder.
+        """
+        self.backend: Backend = _backend(root, cache)
+        self.location = self.backend.location
+        self.root = self.backend.folder
+        self.aliases = Aliases(self.backend)
 
     def path(self, kind: Kind, version: str) -> Path:
-        """The folder of a version, whether it is there or not.
+        """The folder of a version on this machine, whether it is there or not.
 
         Raises:
             ModelError: `kind` or `version` cannot be a name here.
@@ -86,11 +94,13 @@ class ModelStore:
 
     def versions(self, kind: Kind) -> list[str]:
         """Names of the finished versions, sorted; their files are not looked at."""
-        folder = self.path(kind, "any").parent
-        if not folder.is_dir():
-            return []
-        names = (entry.name for entry in os.scandir(folder) if is_version(entry.name))
-        return sorted(name for name in names if (folder / name / FILE_NAME).is_file())
+        self.path(kind, "any")
+        return self.backend.versions(kind)
+
+    def resolve(self, kind: Kind, name: str) -> str:
+        """The version that an alias points to, or `name` itself where it is no alias."""
+        self.path(kind, name)
+        return self.aliases.target(kind, name) or name
 
     def manifest(self, kind: Kind, version: str) -> Manifest:
         """A version's manifest alone; its files are not looked at.
@@ -99,41 +109,54 @@ class ModelStore:
             ModelNotFound: there is no such version.
             ModelDamaged: the manifest is missing or cannot be believed.
         """
-        folder = self.path(kind, version)
-        if not folder.is_dir():
-            held = ", ".join(self.versions(kind)) or "none"
-            raise ModelNotFound(f"no {kind} {version!r} in {self.root} (there: {held})")
-        try:
-            manifest = Manifest.model_validate_json((folder / FILE_NAME).read_bytes())
-        except FileNotFoundError:
-            raise _damaged(folder, FILE_NAME, "missing") from None
-        except ValidationError as error:
-            raise _damaged(folder, FILE_NAME, explain(error)) from None
-        if (manifest.kind, manifest.version) != (kind, version):
-            fault = f"describes {manifest.kind} {manifest.version!r}"
-            raise _damaged(folder, FILE_NAME, fault)
-        return manifest
+        return self._manifest(kind, version)[0]
+
+    def manifests(self, kind: Kind) -> dict[str, Manifest | ModelDamaged]:
+        """Every version's manifest, or what is wrong with it; files are not read, but counted."""
+        sizes = self.backend.sizes(kind)
+        written = self.backend.manifests(kind, sizes)
+        found: dict[str, Manifest | ModelDamaged] = {}
+        for version, content in sorted(written.items()):
+            try:
+                manifest = self._believe(kind, version, content)
+                self._compare(manifest, sizes[version])
+                found[version] = manifest
+            except ModelDamaged as error:
+                found[version] = error
+        return found
 
     def open(self, kind: Kind, version: str, *, verify: bool = True) -> StoredModel:
-        """A version, proved whole: every file there, nothing beside them, checksums right.
+        """A version on this machine, proved whole: every file, nothing beside, checksums right.
 
         Args:
             kind: policy or ppm.
-            version: its name.
-            verify: compare checksums as well as sizes (reads every byte, about 1 s a GB).
+            version: its name, not an alias.
+            verify: compare checksums as well as sizes (reads every byte, about 1 s a GB); what is
+                fetched from a remote store is compared in any case, as it comes.
 
         Raises:
             ModelNotFound: there is no such version.
             ModelDamaged: names the file and what is wrong with it.
+            StoreUnreachable: a remote store does not answer.
         """
-        manifest = self.manifest(kind, version)
+        manifest, written = self._manifest(kind, version)
+        folder = self.backend.bring(kind, version, manifest, written)
+        try:
+            return self._prove(folder, manifest, verify=verify)
+        except ModelDamaged:
+            if not self.backend.forget(kind, version):
+                raise
+        folder = self.backend.bring(kind, version, manifest, written)
+        return self._prove(folder, manifest, verify=verify)
+
+    def open_copy(self, kind: Kind, version: str) -> StoredModel:
+        """As `open` with `verify`, of what is on this machine already, asking nobody else."""
         folder = self.path(kind, version)
         try:
-            _check_files(folder, manifest.files, verify=verify)
-            weights.check_folder(kind, folder)
-        except weights.BadFile as bad:
-            raise _damaged(folder, bad.name, bad.fault) from None
-        return StoredModel(folder, manifest)
+            written = (folder / FILE_NAME).read_bytes()
+        except OSError:
+            raise ModelNotFound(f"no {kind} {version!r} on this machine ({folder})") from None
+        return self._prove(folder, self._believe(kind, version, written), verify=True)
 
     def publish(
         self,
@@ -148,6 +171,8 @@ class ModelStore:
         prompt_style: PromptStyle | None = None,
         scale: float | None = None,
         source: Source | None = None,
+        data: Data | None = None,
+        adapter: Adapter | None = None,
         metrics: Mapping[str, float] | None = None,
         move: bool = False,
         replace: bool = False,
@@ -156,9 +181,10 @@ class ModelStore:
 
         Args:
             kind: policy or ppm.
-            version: a name that is not taken.
+            version: a name that is not taken, by an alias neither.
             folder: config, tokenizer and safetensors.
-            licence, base, parent, round, prompt_style, scale, source, metrics: see Manifest.
+            licence, base, parent, round, prompt_style, scale, source, data, adapter, metrics: see
+                Manifest.
             move: take the files instead of copying them.
             replace: take the place of a version of the same name, a damaged one say.
 
@@ -168,11 +194,10 @@ class ModelStore:
             ModelError: a name or a field breaks its rules.
         """
         target = self.path(kind, version)
-        if target.exists() and not replace:
-            raise _taken(target)
-        with _staging(target) as staged:
+        self._check_name(kind, version, replace=replace)
+        with folders.staging(target) as staged:
             try:
-                _take(Path(folder), staged, move=move)
+                folders.take(Path(folder), staged, move=move)
                 weights.check_folder(kind, staged)
             except weights.BadFile as bad:
                 raise ModelDamaged(f"{folder}: {bad}") from None
@@ -187,127 +212,75 @@ class ModelStore:
                     scale=scale,
                     licence=licence,
                     source=source,
+                    data=data,
+                    adapter=adapter,
                     metrics=dict(metrics or {}),
-                    files=_describe(staged),
+                    files=folders.describe(staged),
                     created=datetime.now(UTC).replace(microsecond=0),
                 )
             except ValidationError as error:
                 raise ModelError(f"{kind} {version!r}: {explain(error)}") from None
             text = manifest.model_dump_json(indent=2, exclude_none=True) + "\n"
             (staged / FILE_NAME).write_text(text, encoding="utf-8")
-            _flush(staged)
-            _settle(staged, target, replace=replace)
-        return StoredModel(target, manifest)
+            folders.flush(staged)
+            return StoredModel(
+                self.backend.settle(staged, kind, version, replace=replace), manifest
+            )
 
+    def _check_name(self, kind: Kind, version: str, *, replace: bool) -> None:
+        if version in RESERVED or self.aliases.target(kind, version) is not None:
+            raise ModelExists(f"{kind} {version!r} is the name of an alias")
+        if not replace and self.backend.holds(kind, version):
+            raise ModelExists(f"{kind} {version!r} is in the store already ({self.location})")
 
-def _damaged(folder: Path, name: str, fault: str) -> ModelDamaged:
-    return ModelDamaged(f"{folder.parent.name} {folder.name!r}: {name}: {fault} (in {folder})")
+    def _manifest(self, kind: Kind, version: str) -> tuple[Manifest, bytes]:
+        self.path(kind, version)
+        written = self.backend.manifests(kind, [version]).get(version)
+        if written is None:
+            if self.backend.holds(kind, version):
+                raise self._damaged(kind, version, FILE_NAME, "missing")
+            held = ", ".join(self.versions(kind)) or "none"
+            raise ModelNotFound(f"no {kind} {version!r} in {self.location} (there: {held})")
+        return self._believe(kind, version, written), written
 
-
-def _taken(folder: Path) -> ModelExists:
-    return ModelExists(f"{folder.parent.name} {folder.name!r} is in the store already ({folder})")
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder but its manifest, by relative path.
-
-    Raises:
-        BadFile: something is neither a file nor a folder, a link say.
-    """
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise weights.BadFile(name, "neither a plain file nor a folder")
-        if path.is_file() and name != FILE_NAME:
-            yield name, path
-
-
-def _check_files(folder: Path, listed: Mapping[str, FileEntry], *, verify: bool) -> None:
-    found = dict(_files(folder))
-    for name in found:
-        weights.check_name(name)
-        if name not in listed:
-            raise weights.BadFile(name, "not in the manifest")
-    for name, entry in listed.items():
-        if name not in found:
-            raise weights.BadFile(name, "missing")
-        size = found[name].stat().st_size
-        if size != entry.size:
-            raise weights.BadFile(name, f"{size} bytes where the manifest says {entry.size}")
-    for name, entry in listed.items() if verify else ():
-        if (sha256 := hash_file(found[name])) != entry.sha256:
-            fault = f"altered: sha256 {sha256} where the manifest says {entry.sha256}"
-            raise weights.BadFile(name, fault)
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _describe(folder: Path) -> dict[str, FileEntry]:
-    return {
-        name: FileEntry(sha256=hash_file(path), size=path.stat().st_size)
-        for name, path in _files(folder)
-    }
-
-
-def _take(folder: Path, staged: Path, *, move: bool) -> None:
-    """Copy or move a folder's files, refusing the unsafe ones before anything is touched."""
-    if not folder.is_dir():
-        raise weights.BadFile(".", "not a folder")
-    found = dict(_files(folder))
-    for name in found:
-        weights.check_name(name)
-    for name, path in found.items():
-        target = staged / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if move:
-            shutil.move(path, target)
-        else:
-            shutil.copyfile(path, target)
-        target.chmod(0o644)
-
-
-@contextlib.contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A folder beside the version's, whose name no version can have; gone when the block ends."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    staged.chmod(0o755)
-    try:
-        yield staged
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-
-
-def _settle(staged: Path, target: Path, *, replace: bool) -> None:
-    """Give the finished version its name. Of two publishers at once, one wins whole."""
-    if replace and target.exists():
-        # Readers that have the old files open keep them; a crash between the two renames leaves
-        # the version missing, never mixed.
-        with _staging(target) as old:
-            target.replace(old / "replaced")
-            staged.rename(target)
-    else:
+    def _believe(self, kind: Kind, version: str, written: bytes) -> Manifest:
         try:
-            staged.rename(target)
-        except OSError as error:
-            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                raise _taken(target) from None
-            raise
-    _sync(target.parent)
+            manifest = Manifest.model_validate_json(written)
+        except ValidationError as error:
+            raise self._damaged(kind, version, FILE_NAME, explain(error)) from None
+        if (manifest.kind, manifest.version) != (kind, version):
+            fault = f"describes {manifest.kind} {manifest.version!r}"
+            raise self._damaged(kind, version, FILE_NAME, fault)
+        return manifest
+
+    def _compare(self, manifest: Manifest, sizes: Mapping[str, int]) -> None:
+        listed = {name: entry.size for name, entry in manifest.files.items()}
+        there = {name: size for name, size in sizes.items() if name != FILE_NAME}
+        for name in sorted(listed.keys() | there.keys()):
+            if listed.get(name) != there.get(name):
+                fault = "missing" if name not in there else "not in the manifest"
+                if name in listed and name in there:
+                    fault = f"{there[name]} bytes where the manifest says {listed[name]}"
+                raise self._damaged(manifest.kind, manifest.version, name, fault)
+
+    def _prove(self, folder: Path, manifest: Manifest, *, verify: bool) -> StoredModel:
+        try:
+            folders.check(folder, manifest.files, verify=verify)
+            weights.check_folder(manifest.kind, folder)
+        except weights.BadFile as bad:
+            raise self._damaged(manifest.kind, manifest.version, bad.name, bad.fault) from None
+        return StoredModel(folder, manifest)
+
+    def _damaged(self, kind: Kind, version: str, name: str, fault: str) -> ModelDamaged:
+        return ModelDamaged(f"{kind} {version!r}: {name}: {fault} (in {self.location})")
 
 
-def _flush(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _backend(root: Path | str | None, cache: Path | None) -> Backend:
+    if root is None:
+        return LocalBackend(home.store_folder())
+    if isinstance(root, str) and "://" in root:
+        if root.startswith("file://"):
+            return LocalBackend(Path(root.removeprefix("file://")))
+        name = hashlib.sha256(root.rstrip("/").encode()).hexdigest()[:16]
+        return RemoteBackend(root, cache or home.home() / "cache" / name)
+    return LocalBackend(Path(root).expanduser().absolute())

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from services.common import rpc
 from services.common.inference import model_server
 from services.common.inference.engine import EngineError
-from services.common.models.store import ModelNotFound
+from services.common.models.errors import ModelNotFound
 from services.common.settings import ServiceSettings
 
 SETTINGS = ServiceSettings(port=0, drain_seconds=1)

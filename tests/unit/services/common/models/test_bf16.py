@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.common.models import bf16
-from services.common.models.weights import _check_safetensors
+from services.common.models.weights import read_header
 
 
 def test_rounds_as_torch_does() -> None:
@@ -36,7 +36,7 @@ def test_writes_what_safetensors_reads(tmp_path: Path) -> None:
     vector = np.array([0.5, -2.0, 3.0], np.float32)
     path = tmp_path / "x.safetensors"
     bf16.write(path, {"m": (3, 4), "v": (3,)}, [[matrix[:2], matrix[2:]], [vector]])
-    _check_safetensors(path)
+    read_header(path)
     loaded = load_file(path)
     assert np.array_equal(loaded["m"].float().numpy(), matrix)
     assert np.array_equal(loaded["v"].float().numpy(), vector)

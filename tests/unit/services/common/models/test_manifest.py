@@ -39,7 +39,7 @@ def test_sums_the_sizes_of_its_files() -> None:
     ("change", "said"),
     [
         ({"surprise": 1}, "surprise"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"version": "../up"}, "version"),
         ({"licence": ""}, "licence"),
         ({"files": {}}, "files"),

@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.common.models.store import (
-    ModelDamaged,
-    ModelError,
-    ModelExists,
-    ModelNotFound,
-    ModelStore,
-    StoredModel,
-)
+from services.common.models.errors import ModelDamaged, ModelError, ModelExists, ModelNotFound
+from services.common.models.store import ModelStore, StoredModel
 from tests.support.folders import make_folder
 
 FIELDS: dict[str, Any] = {"licence": "Apache-2.0", "prompt_style": "bare"}

@@ -78,3 +78,58 @@ def test_refuses_what_runs_code_when_loaded(name: str) -> None:
 def test_lets_other_files_be() -> None:
     for name in ("model.safetensors", "config.json", "README.md", "chat_template.jinja"):
         check_name(name)
+
+
+def test_refuses_a_config_with_code_of_its_own(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "made")
+    change_config(folder, auto_map={"AutoModel": "modeling.Own"})
+    with pytest.raises(BadFile, match="auto_map"):
+        check_folder("policy", folder)
+
+
+def embedding(folder: Path, rows: int) -> None:
+    entry = {"dtype": "BF16", "shape": [rows, 1], "data_offsets": [0, 2 * rows]}
+    header = json.dumps({"model.embed_tokens.weight": entry}).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(2 * rows)
+    (folder / "model.safetensors").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        {"model": {"vocab": {"a": 0, "b": 3}}},
+        {"model": {"vocab": [["a", 0.0]] * 4}},
+        {"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 3}]},
+    ],
+)
+def test_refuses_a_tokenizer_larger_than_the_embedding(
+    tmp_path: Path, tokenizer: dict[str, object]
+) -> None:
+    folder = make_folder(tmp_path / "made")
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    embedding(folder, 4)
+    check_folder("policy", folder)
+    embedding(folder, 3)
+    with pytest.raises(BadFile, match="knows token 3, but the model has 3 rows"):
+        check_folder("policy", folder)
+
+
+def test_refuses_an_embedding_of_another_size_than_configured(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "made")
+    embedding(folder, 4)
+    change_config(folder, vocab_size=5)
+    with pytest.raises(BadFile, match="vocab_size 5 where"):
+        check_folder("policy", folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"model": {"vocab": {"a": null}}}'])
+def test_refuses_a_tokenizer_that_cannot_be_read(tmp_path: Path, content: str) -> None:
+    folder = make_folder(tmp_path / "made")
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(BadFile, match=r"tokenizer.json: "):
+        check_folder("policy", folder)
+
+
+def change_config(folder: Path, **fields: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
