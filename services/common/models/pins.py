@@ -1,0 +1,59 @@
+"""Pins: versions that live searches need, so that nothing removes them.
+
+A pin is one Redis key a version that expires by itself. Whoever needs the version renews it more
+often than that; any number of searches share it, and none has to take it back.
+"""
+
+from typing import Any, cast
+
+from services.common.models.errors import StoreUnreachable
+from services.common.models.manifest import Kind
+
+PREFIX = "rstar:models:pins"
+TTL_SECONDS = 600
+TIMEOUT_SECONDS = 5.0
+
+
+def key(kind: Kind, version: str) -> str:
+    """The Redis key of a version's pin."""
+    return f"{PREFIX}:{kind}:{version}"
+
+
+async def renew(redis: Any, kind: Kind, version: str, *, seconds: int = TTL_SECONDS) -> None:
+    """Pin a version for `seconds` from now, unless it is pinned for longer.
+
+    Args:
+        redis: an asyncio Redis client.
+        kind, version: what is needed.
+        seconds: until it must be renewed.
+    """
+    name = key(kind, version)
+    # Two commands: a pin that another search holds for longer must not be cut short.
+    if not await redis.set(name, 1, ex=seconds, nx=True):
+        await redis.expire(name, seconds, gt=True)
+
+
+def pinned(redis_url: str) -> set[tuple[Kind, str]]:
+    """All versions that are pinned now.
+
+    Raises:
+        StoreUnreachable: Redis does not answer; nothing may then be removed.
+    """
+    from redis import Redis, RedisError
+
+    try:
+        with Redis.from_url(
+            redis_url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            decode_responses=True,
+        ) as redis:
+            names = list(redis.scan_iter(match=f"{PREFIX}:*", count=1000))
+    except (RedisError, ValueError) as error:
+        raise StoreUnreachable(f"pins in {redis_url}: {error}") from error
+    found: set[tuple[Kind, str]] = set()
+    for name in names:
+        kind, _, version = name.removeprefix(f"{PREFIX}:").partition(":")
+        if kind in {"policy", "ppm"}:
+            found.add((cast("Kind", kind), version))
+    return found
