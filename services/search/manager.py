@@ -288,6 +288,7 @@ class Manager:
 
     def lose(self, search_id: str) -> None:
         """Another replica has taken a search."""
+        log.info("search left to another replica", search_id=search_id, why="its lease was lost")
         self._end_soon(search_id, Fate.LOST)
 
     def wish_end(self, search_id: str) -> None:

@@ -62,6 +62,10 @@ class SearchStore:
         self.held: dict[str, Lease] = {}
         self.tails = Tails()
 
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._redis.close()
+
     # ---- write ----------------------------------------------------------------------------------
 
     async def create(self, search_id: str, started: Started, key_id: str | None = None) -> Lease:
