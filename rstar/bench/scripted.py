@@ -104,6 +104,7 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
             max_steps=64,
             answer_source=self.source,
             max_in_flight=self.max_in_flight,
+            batch_sequences=self.max_in_flight,
         )
 
     @rpc.streaming

@@ -58,14 +58,19 @@ _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
 ]
 
 
-def channel(target: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
+def channel(target: str, tls: ClientTls | None = None, authority: str = "") -> grpc.aio.Channel:
     """A channel to `host:port` (or any gRPC target), balanced over its addresses.
 
-    In the clear without `tls`; tls.TlsError where its files cannot be read.
+    In the clear without `tls`; tls.TlsError where its files cannot be read. `authority` is the name
+    that the server is called and must prove, where the target is one of its addresses.
     """
+    options = list(_CHANNEL_OPTIONS)
+    if authority:
+        host = authority.rpartition(":")[0].strip("[]")
+        options += [("grpc.default_authority", authority), ("grpc.ssl_target_name_override", host)]
     if tls is None:
-        return grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS)
-    return grpc.aio.secure_channel(target, tls.credentials(), options=_CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, tls.credentials(), options=options)
 
 
 async def _abort(context: Context, error: Exception, method: str) -> None:

@@ -44,6 +44,7 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
             max_steps=settings.max_steps,
             answer_source=_answer_source(served),
             max_in_flight=settings.max_in_flight,
+            batch_sequences=settings.batch_sequences,
         )
 
     @rpc.streaming

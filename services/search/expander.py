@@ -15,7 +15,7 @@ from services.common.steps import Step
 from services.search.answer_book import AnswerBook
 from services.search.clients.calls import RejectedError
 from services.search.clients.policy import PolicyClient, Sampling
-from services.search.clients.ppm import PpmClient
+from services.search.clients.ppm import Scorer
 from services.search.clients.sandbox import SandboxSession
 from services.search.node import Outcome, StepResult, child_id
 from services.search.store.events import TrialUsage
@@ -61,7 +61,7 @@ class Tools:
 
     policy: PolicyClient
     sandbox: SandboxSession
-    ppm: PpmClient | None
+    ppm: Scorer | None
     book: AnswerBook
 
 
@@ -120,12 +120,21 @@ class _Trial:
     async def draw(self, count: int, sampling: Sampling) -> None:
         """Follow each candidate from the moment that it is finished."""
         steps = [_as_step(result) for _, result in self._prefix.path]
-        async for proposal in self._tools.policy.propose(
-            self._search_id, self._problem, steps, count, sampling, timeout_seconds=self._timeout
-        ):
+
+        def on_candidate(proposal: policy_pb2.ProposeResponse) -> None:
             self._yield.policy_tokens += proposal.tokens
             self._yield.policy.add(proposal.model_version)
             self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal))
+
+        await self._tools.policy.propose(
+            self._search_id,
+            self._problem,
+            steps,
+            count,
+            sampling,
+            on_candidate,
+            timeout_seconds=self._timeout,
+        )
         # The first failure ends the trial; the rest is then abandoned.
         await asyncio.gather(*self._tasks.values())
 
@@ -216,9 +225,17 @@ class _Trial:
         # Greedy: what is left to decide is the wording.
         sampling = Sampling(temperature=0.0, max_tokens=256, seed=0, max_steps=1)
         text, tokens, logprob = "", 0, 0.0
-        async for proposal in self._tools.policy.propose(
-            self._search_id, self._problem, steps, 1, sampling, timeout_seconds=self._timeout
-        ):
+        written: list[policy_pb2.ProposeResponse] = []
+        await self._tools.policy.propose(
+            self._search_id,
+            self._problem,
+            steps,
+            1,
+            sampling,
+            written.append,
+            timeout_seconds=self._timeout,
+        )
+        for proposal in written:
             self._yield.policy_tokens += proposal.tokens
             tokens = proposal.tokens
             if proposal.steps:
@@ -248,10 +265,7 @@ class _Trial:
             steps = [_as_step(result) for result in results]
             try:
                 scores = await self._tools.ppm.score(
-                    self._search_id,
-                    self._problem,
-                    [steps[: index + 1] for index in fresh],
-                    timeout_seconds=self._timeout,
+                    [steps[: index + 1] for index in fresh], timeout_seconds=self._timeout
                 )
             except RejectedError as error:
                 cut = dataclasses.replace(

@@ -18,11 +18,16 @@ class SearchSettings(ServiceSettings):
         description="Redis, as redis://, rediss:// or unix:// URL; a cluster, by the address of "
         "any of its nodes, as redis+cluster:// or rediss+cluster://.",
     )
-    policy_target: str = Field("127.0.0.1:50051", description="gRPC target of the policy service.")
-    ppm_target: str = Field(
-        "127.0.0.1:50052", description="gRPC target of the PPM service; empty for none."
+    policy_target: str = Field(
+        "127.0.0.1:50051",
+        min_length=1,
+        description="The policy: host:port, several with commas between (each a replica), or "
+        "dns:///host:port, whose addresses are the replicas.",
     )
-    sandbox_target: str = Field("127.0.0.1:50053", description="gRPC target of the sandbox.")
+    ppm_target: str = Field("127.0.0.1:50052", description="The PPM, likewise; empty for none.")
+    sandbox_target: str = Field(
+        "127.0.0.1:50053", min_length=1, description="The sandbox, likewise."
+    )
 
     max_searches: int = Field(
         64, ge=1, le=10_000, description="Searches at once; further ones get 429."

@@ -9,6 +9,7 @@ from typing import TypeVar
 import grpc
 
 from services.search.clients.dependencies import DependencyError
+from services.search.clients.replicas import Endpoint, Replicas
 
 Reply = TypeVar("Reply")
 
@@ -29,34 +30,68 @@ def explain(name: str, error: grpc.aio.AioRpcError) -> Exception:
 
 
 class Caller:
-    """Calls one dependency.
+    """Calls one service.
 
-    An RPC that found nobody (UNAVAILABLE) is repeated for `patience_seconds`, one that found a full
-    queue (RESOURCE_EXHAUSTED) for as long as its deadline allows. Only for calls that may be
-    repeated.
+    An RPC that found nobody (UNAVAILABLE) is repeated for `patience_seconds`, on another replica
+    where there is one; one that found a full queue (RESOURCE_EXHAUSTED) for as long as its deadline
+    allows. Only for calls that may be repeated. A replica that fails again and again is left alone
+    for a while (see breaker): where that is true of all of them, calls fail at once, unless one may
+    be tried again within the patience.
     """
 
-    def __init__(self, name: str, *, patience_seconds: float) -> None:
-        self.name = name
+    def __init__(self, replicas: Replicas, *, patience_seconds: float) -> None:
+        self.replicas = replicas
         self._patience = patience_seconds
 
     async def call(
-        self, attempt: Callable[[float], Awaitable[Reply]], *, timeout_seconds: float
+        self,
+        attempt: Callable[[Endpoint, float], Awaitable[Reply]],
+        *,
+        key: str,
+        timeout_seconds: float,
     ) -> Reply:
-        """Return what `attempt(seconds left)` returns; DependencyError or RejectedError."""
+        """Return what `attempt(replica, seconds left)` returns; DependencyError or RejectedError.
+
+        Args:
+            key: the search, whose calls go to one replica as far as its load allows.
+        """
         begun = time.monotonic()
         pause = _FIRST_PAUSE_SECONDS
         while True:
+            endpoint = await self._pick(key, begun, timeout_seconds)
             left = timeout_seconds - (time.monotonic() - begun)
             try:
-                return await attempt(max(left, 0.001))
+                reply = await attempt(endpoint, max(left, 0.001))
             except grpc.aio.AioRpcError as error:
+                self._note(endpoint, error.code())
                 waited = time.monotonic() - begun
                 if not self._is_worth_waiting(error.code(), waited, timeout_seconds):
-                    raise explain(self.name, error) from error
+                    raise explain(self.replicas.name, error) from error
+            else:
+                endpoint.breaker.succeeded()
+                return reply
             # Jitter keeps the trials that one full queue turned away from coming back together.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _pick(self, key: str, begun: float, timeout_seconds: float) -> Endpoint:
+        """A replica that may be called, waited for within the patience."""
+        while True:
+            try:
+                return self.replicas.pick(key)
+            except DependencyError as error:
+                wait = error.retry_after_seconds
+                waited = time.monotonic() - begun
+                if waited + wait >= min(self._patience, timeout_seconds):
+                    raise
+            await asyncio.sleep(wait * random.uniform(1.0, 1.1))  # noqa: S311 - not a secret
+
+    def _note(self, endpoint: Endpoint, code: grpc.StatusCode) -> None:
+        if code is grpc.StatusCode.UNAVAILABLE:
+            endpoint.breaker.failed(time.monotonic())
+        elif code not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+            # It answered, so it is there. A deadline says nothing of the one or the other.
+            endpoint.breaker.succeeded()
 
     def _is_worth_waiting(
         self, code: grpc.StatusCode, waited: float, timeout_seconds: float

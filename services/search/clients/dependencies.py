@@ -6,21 +6,25 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from services.common import logs
 
 log = logs.get(__name__)
 
 
 class DependencyError(Exception):
-    """A dependency is down or too slow."""
+    """A dependency is down or too slow.
 
-    def __init__(self, name: str, detail: str) -> None:
+    Attributes:
+        name: which.
+        detail: what is wrong with it.
+        retry_after_seconds: when it may be worth trying again.
+    """
+
+    def __init__(self, name: str, detail: str, *, retry_after_seconds: float = 1.0) -> None:
         super().__init__(f"{name}: {detail}")
         self.name = name
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass
@@ -32,33 +36,18 @@ class Dependency:
         detail: what the last check said; empty where it was ready.
         failing_since: monotonic time of the first of the failed checks up to the last; None where
             the last one succeeded.
+        circuits: the state of the circuit breaker of each of its replicas, by address.
     """
 
     check: Callable[[], Awaitable[None]]
     detail: str = "not checked yet"
     failing_since: float | None = field(default_factory=time.monotonic)
+    circuits: Callable[[], Mapping[str, str]] = dict
 
     @property
     def ready(self) -> bool:
         """Whether the last check found it ready."""
         return self.failing_since is None
-
-
-def grpc_health(
-    name: str, channel: grpc.aio.Channel, service: str = ""
-) -> Callable[[], Awaitable[None]]:
-    """A check by the gRPC health protocol."""
-    stub = health_pb2_grpc.HealthStub(channel)
-
-    async def check() -> None:
-        try:
-            reply = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-        except grpc.aio.AioRpcError as error:
-            raise DependencyError(name, error.details() or error.code().name) from error
-        if reply.status != health_pb2.HealthCheckResponse.SERVING:
-            raise DependencyError(name, "not ready yet")
-
-    return check
 
 
 class Monitor:

@@ -1,6 +1,7 @@
 """Client of the policy service."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -8,7 +9,13 @@ import grpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.steps import Step
-from services.search.clients.calls import Caller, explain
+from services.search.clients.calls import Caller
+from services.search.clients.replicas import Endpoint, Limits, Replicas
+
+ASSUMED = Limits(capacity=64, places=64)
+"""Candidates, until the policy has said what it takes."""
+
+OnCandidate = Callable[[pb.ProposeResponse], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +28,21 @@ class Sampling:
     max_steps: int
 
 
+async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
+    """What a policy can carry: half as many again as it computes at once, as far as it allows."""
+    info = await policy_pb2_grpc.PolicyServiceStub(channel).Info(
+        pb.InfoRequest(), timeout=timeout_seconds
+    )
+    capacity = min(info.batch_sequences or info.max_in_flight, info.max_in_flight)
+    return Limits(capacity, max(1, min(info.max_in_flight, capacity + capacity // 2)))
+
+
 class PolicyClient:
     """Asks the policy for candidates. Errors: DependencyError, RejectedError."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, patience_seconds: float) -> None:
-        self._stub = policy_pb2_grpc.PolicyServiceStub(channel)
-        self._caller = Caller("policy", patience_seconds=patience_seconds)
-
-    async def info(self, timeout_seconds: float) -> pb.InfoResponse:
-        """What is served, and its limits."""
-
-        async def attempt(left: float) -> pb.InfoResponse:
-            return await self._stub.Info(pb.InfoRequest(), timeout=left)
-
-        return await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+    def __init__(self, replicas: Replicas, *, patience_seconds: float) -> None:
+        self._caller = Caller(replicas, patience_seconds=patience_seconds)
+        self._gate = replicas.gate
 
     async def propose(
         self,
@@ -43,53 +51,126 @@ class PolicyClient:
         steps: Sequence[Step],
         count: int,
         sampling: Sampling,
+        on_candidate: OnCandidate,
         *,
         timeout_seconds: float,
-    ) -> AsyncIterator[pb.ProposeResponse]:
-        """Candidates as they finish.
+    ) -> None:
+        """Hand over candidates as they finish, each once; return after the last.
 
-        A policy that goes away after the first of them only ends the stream early: what was drawn
-        is good, and the next call will find out whether it is back.
+        A large call takes its places as other searches leave them. When the policy goes away in
+        the middle, what was drawn is good and the rest is asked for again; when the time is up,
+        what was drawn remains.
         """
-        request = pb.ProposeRequest(
-            search_id=search_id,
-            problem=problem,
-            steps=[pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps],
+        proposal = _Proposal(search_id, problem, steps, sampling, on_candidate)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        parts: list[asyncio.Task[None]] = []
+        held: list[set[int]] = []
+        first = 0
+        try:
+            while first < count:
+                places = await self._gate.enter(search_id, count - first)
+                held.append(set(range(first, first + places)))
+                first += places
+                if places == count:
+                    return await self._part(proposal, held[0], deadline)
+                parts.append(asyncio.create_task(self._part(proposal, held[-1], deadline)))
+                _raise_first(parts)
+            await asyncio.wait(parts, return_when=asyncio.FIRST_EXCEPTION)
+            _raise_first(parts)
+        finally:
+            for task in parts:
+                task.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            # What a part holds is its own to give back, unless it was cancelled before it began.
+            for missing in held:
+                self._give_back(search_id, missing)
+
+    async def _part(self, proposal: "_Proposal", missing: set[int], deadline: float) -> None:
+        """Draw the candidates of the missing indices, whose places are held."""
+        wanted = len(missing)
+        try:
+            while missing:
+                left = deadline - asyncio.get_running_loop().time()
+                before = len(missing)
+                if left <= 0 and before < wanted:
+                    return
+                is_over = await self._caller.call(
+                    lambda endpoint, seconds: self._draw(proposal, missing, endpoint, seconds),
+                    key=proposal.search_id,
+                    timeout_seconds=left,
+                )
+                if is_over or len(missing) == before:
+                    return
+        finally:
+            self._give_back(proposal.search_id, missing)
+
+    def _give_back(self, search_id: str, missing: set[int]) -> None:
+        places = len(missing)
+        missing.clear()
+        self._gate.leave(search_id, places)
+
+    async def _draw(
+        self, proposal: "_Proposal", missing: set[int], endpoint: Endpoint, seconds: float
+    ) -> bool:
+        """Draw the first row of missing indices; whether the time is up."""
+        first = min(missing)
+        count = next(n for n in range(1, len(missing) + 1) if first + n not in missing)
+        stub = policy_pb2_grpc.PolicyServiceStub(endpoint.channel)
+        stream = stub.Propose(proposal.request(first, count), timeout=seconds)
+        had = 0
+        with endpoint.carrying(count):
+            try:
+                while isinstance(reply := await stream.read(), pb.ProposeResponse):
+                    had += 1
+                    endpoint.breaker.succeeded()
+                    index = first + reply.index
+                    if index in missing:
+                        missing.discard(index)
+                        self._gate.leave(proposal.search_id)
+                        reply.index = index
+                        proposal.on_candidate(reply)
+            except grpc.aio.AioRpcError as error:
+                # What has come is good; the call after this one finds out how the policy is.
+                if had and error.code() is grpc.StatusCode.UNAVAILABLE:
+                    return False
+                if had and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    return True
+                raise
+            finally:
+                stream.cancel()
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    """One call of `propose`."""
+
+    search_id: str
+    problem: str
+    steps: Sequence[Step]
+    sampling: Sampling
+    on_candidate: OnCandidate
+
+    def request(self, first: int, count: int) -> pb.ProposeRequest:
+        """The request for `count` candidates from index `first` on: seeds count up with indices."""
+        return pb.ProposeRequest(
+            search_id=self.search_id,
+            problem=self.problem,
+            steps=[
+                pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in self.steps
+            ],
             count=count,
             sampling=pb.Sampling(
-                temperature=sampling.temperature,
-                max_tokens=sampling.max_tokens,
-                seed=sampling.seed,
-                max_steps=sampling.max_steps,
+                temperature=self.sampling.temperature,
+                max_tokens=self.sampling.max_tokens,
+                seed=self.sampling.seed + first,
+                max_steps=self.sampling.max_steps,
             ),
         )
 
-        async def first(left: float) -> tuple[_Stream, pb.ProposeResponse | None]:
-            stream = self._stub.Propose(request, timeout=left)
-            return stream, await _read(stream)
 
-        stream, response = await self._caller.call(first, timeout_seconds=timeout_seconds)
-        try:
-            while response is not None:
-                yield response
-                response = await _read_if_alive(stream)
-        finally:
-            stream.cancel()
-
-
-_Stream = grpc.aio.UnaryStreamCall[pb.ProposeRequest, pb.ProposeResponse]
-
-
-async def _read(stream: _Stream) -> pb.ProposeResponse | None:
-    """The next response; None at the end."""
-    reply = await stream.read()
-    return reply if isinstance(reply, pb.ProposeResponse) else None
-
-
-async def _read_if_alive(stream: _Stream) -> pb.ProposeResponse | None:
-    try:
-        return await _read(stream)
-    except grpc.aio.AioRpcError as error:
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            return None
-        raise explain("policy", error) from error
+def _raise_first(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Raise what one of the tasks that are done has failed with."""
+    for task in tasks:
+        if task.done():
+            task.result()

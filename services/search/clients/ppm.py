@@ -1,55 +1,179 @@
 """Client of the PPM service."""
 
+import asyncio
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import grpc
 
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.steps import Step
-from services.search.clients.calls import Caller
+from services.search.clients.calls import Caller, RejectedError
+from services.search.clients.dependencies import DependencyError
+from services.search.clients.replicas import Endpoint, Limits, Replicas
+
+ASSUMED = Limits(capacity=64, places=256)
+"""Partial solutions, until the PPM has said what it takes."""
+
+# Calls of one search at once: one is computed while the next is on its way. What is finished in the
+# meantime goes together in the one after.
+_CALLS = 2
+
+
+async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
+    """What a PPM can carry: its largest batch, and as many again on their way."""
+    info = await ppm_pb2_grpc.PpmServiceStub(channel).Info(
+        pb.InfoRequest(), timeout=timeout_seconds
+    )
+    batch = max(1, min(info.max_batch, info.max_in_flight))
+    return Limits(batch, max(1, min(info.max_in_flight, 2 * batch)))
 
 
 class PpmClient:
-    """Asks the PPM for scores. Errors: DependencyError, RejectedError."""
+    """Asks about the PPM, and makes the scorers of searches."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, patience_seconds: float) -> None:
-        self._stub = ppm_pb2_grpc.PpmServiceStub(channel)
-        self._caller = Caller("ppm", patience_seconds=patience_seconds)
+    def __init__(self, replicas: Replicas, *, patience_seconds: float) -> None:
+        self._replicas = replicas
+        self._caller = Caller(replicas, patience_seconds=patience_seconds)
 
     async def version(self, timeout_seconds: float) -> str | None:
-        """The version that is served; None while no PPM is published."""
+        """The version that is served; None while no PPM is published.
 
-        async def attempt(left: float) -> pb.InfoResponse:
-            return await self._stub.Info(pb.InfoRequest(), timeout=left)
+        DependencyError, RejectedError.
+        """
 
-        info = await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+        async def attempt(endpoint: Endpoint, left: float) -> pb.InfoResponse:
+            stub = ppm_pb2_grpc.PpmServiceStub(endpoint.channel)
+            return await stub.Info(pb.InfoRequest(), timeout=left)
+
+        info = await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
         return info.model_version if info.ready else None
 
+    def scorer(self, search_id: str, problem: str) -> "Scorer":
+        """The scorer of one search."""
+        return Scorer(self._replicas, self._caller, search_id, problem)
+
+
+@dataclass(eq=False, slots=True)
+class _Wish:
+    solution: pb.PartialSolution
+    timeout_seconds: float
+    score: "asyncio.Future[float]"
+
+
+class Scorer:
+    """Scores the partial solutions of one search, many in a call.
+
+    While _CALLS calls are under way, what is to be scored is gathered for the next.
+    """
+
+    def __init__(self, replicas: Replicas, caller: Caller, search_id: str, problem: str) -> None:
+        self._replicas = replicas
+        self._caller = caller
+        self._search_id = search_id
+        self._problem = problem
+        self._wishes: deque[_Wish] = deque()
+        self._calls: dict[asyncio.Task[None], list[_Wish]] = {}
+
     async def score(
-        self,
-        search_id: str,
-        problem: str,
-        solutions: Sequence[Sequence[Step]],
-        *,
-        timeout_seconds: float,
+        self, solutions: Sequence[Sequence[Step]], *, timeout_seconds: float
     ) -> list[float]:
-        """Scores of partial solutions of one problem, each -1 to 1, in their order."""
+        """Scores of partial solutions, each -1 to 1, in their order.
+
+        DependencyError; RejectedError where one of them is refused. Leaving the call takes them
+        out of the queue, and ends a call that nobody waits for any more.
+        """
+        loop = asyncio.get_running_loop()
+        wishes = [
+            _Wish(_solution(steps), timeout_seconds, loop.create_future()) for steps in solutions
+        ]
+        self._wishes.extend(wishes)
+        self._begin_call()
+        try:
+            return [await wish.score for wish in wishes]
+        finally:
+            for wish in wishes:
+                wish.score.cancel()
+            self._end_idle_calls()
+
+    def _begin_call(self) -> None:
+        if self._wishes and len(self._calls) < _CALLS:
+            batch: list[_Wish] = []
+            # What is added before it begins goes along.
+            task = asyncio.create_task(self._score_next(batch))
+            self._calls[task] = batch
+            task.add_done_callback(self._call_ended)
+
+    def _call_ended(self, task: asyncio.Task[None]) -> None:
+        del self._calls[task]
+        self._begin_call()
+
+    def _end_idle_calls(self) -> None:
+        for task, batch in self._calls.items():
+            if batch and all(wish.score.done() for wish in batch):
+                task.cancel()
+
+    async def _score_next(self, batch: list[_Wish]) -> None:
+        """Score what waits, as much as there are places for."""
+        gate = self._replicas.gate
+        places = 0
+        try:
+            places = await gate.enter(self._search_id, max(1, len(self._wishes)))
+            while self._wishes and len(batch) < places:
+                wish = self._wishes.popleft()
+                if not wish.score.done():
+                    batch.append(wish)
+            if batch:
+                await self._score(batch)
+        except (DependencyError, RejectedError) as error:
+            for wish in batch or self._wishes:
+                if not wish.score.done():
+                    wish.score.set_exception(error)
+        finally:
+            gate.leave(self._search_id, places)
+
+    async def _score(self, batch: Sequence[_Wish]) -> None:
+        try:
+            scores = await self._scores(batch)
+        except RejectedError as error:
+            if len(batch) == 1:
+                if not batch[0].score.done():
+                    batch[0].score.set_exception(error)
+                return
+            # One of them is at fault; alone, each gets its own verdict.
+            for wish in batch:
+                await self._score([wish])
+            return
+        for wish, score in zip(batch, scores, strict=True):
+            if not wish.score.done():
+                wish.score.set_result(score)
+
+    async def _scores(self, batch: Sequence[_Wish]) -> list[float]:
         request = pb.ScoreRequest(
-            search_id=search_id,
-            problem=problem,
-            solutions=[
-                pb.PartialSolution(
-                    steps=[
-                        pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps
-                    ]
-                )
-                for steps in solutions
-            ],
+            search_id=self._search_id,
+            problem=self._problem,
+            solutions=[wish.solution for wish in batch],
         )
 
-        async def attempt(left: float) -> pb.ScoreResponse:
-            return await self._stub.Score(request, timeout=left)
+        async def attempt(endpoint: Endpoint, left: float) -> pb.ScoreResponse:
+            stub = ppm_pb2_grpc.PpmServiceStub(endpoint.channel)
+            with endpoint.carrying(len(batch)):
+                return await stub.Score(request, timeout=left)
 
-        reply = await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+        reply = await self._caller.call(
+            attempt,
+            key=self._search_id,
+            timeout_seconds=max(wish.timeout_seconds for wish in batch),
+        )
+        if len(reply.scores) != len(batch):
+            detail = f"{len(reply.scores)} scores for {len(batch)} partial solutions"
+            raise DependencyError("ppm", detail)
         return [score.value for score in reply.scores]
+
+
+def _solution(steps: Sequence[Step]) -> pb.PartialSolution:
+    return pb.PartialSolution(
+        steps=[pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps]
+    )

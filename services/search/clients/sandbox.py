@@ -6,7 +6,23 @@ import grpc
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
-from services.search.clients.calls import Caller
+from services.search.clients.calls import Caller, explain
+from services.search.clients.replicas import Endpoint, Limits, Replicas
+
+ASSUMED = Limits(capacity=4, places=8)
+"""Steps, until the sandbox has said what it takes."""
+
+# Steps in flight for each worker: one that runs and some that wait, so that no worker does.
+_AHEAD = 4
+
+
+async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
+    """What a sandbox can carry."""
+    info = await sandbox_pb2_grpc.SandboxServiceStub(channel).Info(
+        pb.InfoRequest(), timeout=timeout_seconds
+    )
+    workers = max(1, info.workers)
+    return Limits(2 * workers, min(_AHEAD * workers, workers + info.max_queue))
 
 
 class SandboxSession:
@@ -14,56 +30,72 @@ class SandboxSession:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        replicas: Replicas,
         session_id: str,
         *,
         patience_seconds: float,
         step_seconds: float,
     ) -> None:
-        self._stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
-        self._caller = Caller("sandbox", patience_seconds=patience_seconds)
+        self._gate = replicas.gate
+        self._caller = Caller(replicas, patience_seconds=patience_seconds)
         self._id = session_id
         self._limits = pb.Limits(wall_ms=round(step_seconds * 1000))
+        self._at: set[Endpoint] = set()
+        """Replicas that may hold the session."""
 
     async def open(self, timeout_seconds: float) -> None:
-        """Open the session; a session that is open stays as it is."""
+        """Open the session where it will be used; a session that is open stays as it is."""
 
-        async def attempt(left: float) -> pb.OpenSessionResponse:
-            return await self._stub.OpenSession(
-                pb.OpenSessionRequest(session_id=self._id), timeout=left
-            )
+        async def attempt(endpoint: Endpoint, left: float) -> None:
+            await self._open_at(endpoint, left)
 
-        await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+        await self._caller.call(attempt, key=self._id, timeout_seconds=timeout_seconds)
 
     async def run(
         self, ancestors: Sequence[pb.CodeStep], step: pb.CodeStep, *, timeout_seconds: float
     ) -> pb.RunResponse:
-        """Run one step after its ancestors.
+        """Run one step after its ancestors, when it is the search's turn.
 
-        A sandbox that was restarted has lost the session, and only that: it is opened again, and
-        the sandbox rebuilds the parent's state from the ancestors.
+        A sandbox that was restarted, or is another replica, lacks the session, and only that: it is
+        opened there, and the sandbox rebuilds the parent's state from the ancestors.
         """
         request = pb.RunRequest(
             session_id=self._id, step=step, ancestors=ancestors, limits=self._limits
         )
 
-        async def attempt(left: float) -> pb.RunResponse:
-            try:
-                return await self._stub.Run(request, timeout=left)
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.NOT_FOUND:
-                    raise
-            await self.open(left)
-            return await self._stub.Run(request, timeout=left)
+        async def attempt(endpoint: Endpoint, left: float) -> pb.RunResponse:
+            stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+            with endpoint.carrying():
+                if endpoint in self._at:
+                    try:
+                        return await stub.Run(request, timeout=left)
+                    except grpc.aio.AioRpcError as error:
+                        if error.code() is not grpc.StatusCode.NOT_FOUND:
+                            raise
+                await self._open_at(endpoint, left)
+                return await stub.Run(request, timeout=left)
 
-        return await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+        await self._gate.enter(self._id)
+        try:
+            return await self._caller.call(attempt, key=self._id, timeout_seconds=timeout_seconds)
+        finally:
+            self._gate.leave(self._id)
 
     async def close(self, timeout_seconds: float) -> None:
-        """Kill what the session holds."""
+        """Kill what the session holds; where that fails, it expires there by itself."""
+        request = pb.CloseSessionRequest(session_id=self._id)
+        failed: Exception | None = None
+        for endpoint in self._at:
+            stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+            try:
+                await stub.CloseSession(request, timeout=timeout_seconds)
+            except grpc.aio.AioRpcError as error:
+                failed = explain("sandbox", error)
+        if failed is not None:
+            raise failed
 
-        async def attempt(left: float) -> pb.CloseSessionResponse:
-            return await self._stub.CloseSession(
-                pb.CloseSessionRequest(session_id=self._id), timeout=left
-            )
-
-        await self._caller.call(attempt, timeout_seconds=timeout_seconds)
+    async def _open_at(self, endpoint: Endpoint, timeout_seconds: float) -> None:
+        # Noted first: a call that is cut off may have opened it all the same.
+        self._at.add(endpoint)
+        stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+        await stub.OpenSession(pb.OpenSessionRequest(session_id=self._id), timeout=timeout_seconds)

@@ -107,6 +107,7 @@ class InfoResponse(_message.Message):
     MAX_STEPS_FIELD_NUMBER: _builtins.int
     ANSWER_SOURCE_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    BATCH_SEQUENCES_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """Version of the served model, for example "qwen2.5-coder-0.5b"."""
     context_tokens: _builtins.int
@@ -121,6 +122,8 @@ class InfoResponse(_message.Message):
     """Where the answer of a finished solution stands."""
     max_in_flight: _builtins.int
     """Candidates that may wait or run at once before RESOURCE_EXHAUSTED is answered."""
+    batch_sequences: _builtins.int
+    """Candidates that are computed at once; further ones wait. 0 where that is not known."""
     def __init__(
         self,
         *,
@@ -131,10 +134,11 @@ class InfoResponse(_message.Message):
         max_steps: _builtins.int = ...,
         answer_source: Global___AnswerSource.ValueType = ...,
         max_in_flight: _builtins.int = ...,
+        batch_sequences: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "context_tokens", b"context_tokens", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "batch_sequences", b"batch_sequences", "context_tokens", b"context_tokens", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

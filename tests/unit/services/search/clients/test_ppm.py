@@ -1,0 +1,101 @@
+"""The PPM client: many partial solutions in a call, each caller gets its own scores."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from services.common import rpc
+from services.common.pb.ppm.v1 import ppm_pb2, ppm_pb2_grpc
+from services.common.steps import Step
+from services.search.clients import ppm
+from services.search.clients.calls import RejectedError
+from services.search.clients.ppm import PpmClient, Scorer
+from services.search.clients.replicas import Replicas
+from tests.support.scripted import ScriptedPpm, serving
+
+
+class CountingPpm(ScriptedPpm):
+    """Scores a solution by the number in its last step; refuses `bad`; hangs on `hang`."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda steps: int(steps[-1]) / 1000)
+        self.batches: list[int] = []
+        self.open_calls = 0
+
+    async def Score(  # noqa: N802 - the name in the contract
+        self, request: ppm_pb2.ScoreRequest, context: rpc.Context
+    ) -> ppm_pb2.ScoreResponse:
+        """Score each partial solution."""
+        self.batches.append(len(request.solutions))
+        texts = [one.steps[-1].text for one in request.solutions]
+        self.open_calls += 1
+        try:
+            if "hang" in texts:
+                await asyncio.Event().wait()
+            if "bad" in texts:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "solutions: too long")
+            return await super().Score(request, context)
+        finally:
+            self.open_calls -= 1
+
+
+@contextlib.asynccontextmanager
+async def connected() -> AsyncIterator[tuple[CountingPpm, Replicas, Scorer]]:
+    """A scorer over a scripted PPM."""
+    scripted = CountingPpm()
+    async with serving(ppm_pb2_grpc.add_PpmServiceServicer_to_server, scripted) as target:
+        replicas = Replicas("ppm", target, ppm.ASSUMED, ppm.learn, check_seconds=10)
+        await replicas.check()
+        try:
+            yield scripted, replicas, PpmClient(replicas, patience_seconds=5).scorer("s", "What?")
+        finally:
+            await replicas.close()
+
+
+async def score(scorer: Scorer, *texts: str) -> list[float]:
+    """Scores of solutions of one step."""
+    return await scorer.score([[Step(text)] for text in texts], timeout_seconds=20)
+
+
+async def test_what_is_asked_together_goes_in_few_calls_and_comes_back_in_order() -> None:
+    async with connected() as (scripted, replicas, scorer):
+        calls = [score(scorer, str(i), str(i + 500)) for i in range(100)]
+        assert await asyncio.gather(*calls) == [[i / 1000, (i + 500) / 1000] for i in range(100)]
+        assert sum(scripted.batches) == 200
+        assert len(scripted.batches) <= 3
+        assert replicas.gate.share.in_use == 0
+
+
+async def test_of_a_batch_only_the_one_at_fault_is_refused() -> None:
+    async with connected() as (_, replicas, scorer):
+        calls = [score(scorer, text) for text in ("1", "bad", "2")]
+        first, second, third = await asyncio.gather(*calls, return_exceptions=True)
+        assert (first, third) == ([0.001], [0.002])
+        assert isinstance(second, RejectedError)
+        assert replicas.gate.share.in_use == 0
+
+
+async def test_a_call_that_nobody_waits_for_is_ended_and_the_next_ones_are_served() -> None:
+    async with connected() as (scripted, replicas, scorer):
+        hung = [asyncio.create_task(score(scorer, "hang")) for _ in range(4)]
+        async with asyncio.timeout(10):
+            while not scripted.open_calls:
+                await asyncio.sleep(0.001)
+        for task in hung:
+            task.cancel()
+        await asyncio.gather(*hung, return_exceptions=True)
+        assert await score(scorer, "7") == [0.007]
+        async with asyncio.timeout(10):
+            while scripted.open_calls or replicas.gate.share.in_use:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_ppm_that_fails_fails_all_who_wait() -> None:
+    async with connected() as (_, replicas, scorer):
+        calls = [score(scorer, text) for text in ("x", "y")]
+        with pytest.raises(Exception, match="ppm: internal error"):
+            await asyncio.gather(*calls)
+        assert replicas.gate.share.in_use == 0
