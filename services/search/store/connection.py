@@ -8,12 +8,15 @@ from typing import Any
 import redis.asyncio
 import redis.exceptions
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
 
 from services.search.clients.dependencies import DependencyError
 from services.search.store.scripts import Script
 
 _CLUSTER = "+cluster"
 _MAX_CONNECTIONS = 64
+_CLUSTER_RETRIES = 2
 
 Command = tuple[Any, ...]
 
@@ -56,7 +59,8 @@ class Connection:
             self._client = RedisCluster.from_url(
                 f"{scheme.removesuffix(_CLUSTER)}://{rest}",
                 max_connections=_MAX_CONNECTIONS,
-                cluster_error_retry_attempts=2,
+                # After a node that has moved or is gone; scripts may be run again.
+                retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), _CLUSTER_RETRIES),
                 **limits,
             )
         else:
