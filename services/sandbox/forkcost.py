@@ -16,8 +16,9 @@ import sys
 import time
 from typing import Final, NoReturn
 
-from services.sandbox import confine, linux, node, notify, preload, wire
+from services.sandbox import confine, footprint, linux, node, notify, preload, rehearsal, wire
 from services.sandbox.confine import Bounds
+from services.sandbox.kinds import Kind
 from services.sandbox.node import Node
 from services.sandbox.wire import Run
 
@@ -95,11 +96,12 @@ class _Parent:
 
 def measure(steps: int) -> dict[str, float]:
     """Seconds of a step in both interpreters, in turns; the overhead is of the medians."""
-    preload.load()
-    preload.warm_up()
+    preload.load(Kind.FULL)
+    rehearsal.run((random.seed,))
     gc.collect()
     gc.freeze()
-    linux.collapse_heap()
+    footprint.merge_images()
+    footprint.collapse_heap()
     parents = {name: _Parent(confined=name == "confined") for name in ("bare", "confined")}
     try:
         for parent in parents.values():

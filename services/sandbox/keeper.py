@@ -8,6 +8,7 @@ from services.common import logs
 from services.sandbox import linux
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Ready
+from services.sandbox.kinds import Kind
 from services.sandbox.nursery import Nursery, ZygoteLost
 
 log = logs.get(__name__)
@@ -23,13 +24,15 @@ class Keeper:
 
     Args:
         bounds: hard limits of every process.
+        kind: of its interpreters.
         on_start: called with each zygote once it is up.
     """
 
-    def __init__(self, bounds: Bounds, on_start: Callable[[Nursery], None]) -> None:
+    def __init__(self, bounds: Bounds, kind: Kind, on_start: Callable[[Nursery], None]) -> None:
         self._bounds = bounds
+        self._kind = kind
         self._on_start = on_start
-        self._nursery = Nursery(bounds)
+        self._nursery = Nursery(bounds, kind)
         self._up = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
@@ -59,17 +62,22 @@ class Keeper:
             self._up.clear()
             await self._nursery.stop()
             await asyncio.sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
-            self._nursery = Nursery(self._bounds)
+            self._nursery = Nursery(self._bounds, self._kind)
             try:
                 await self._nursery.start()
             except linux.Unsupported as error:
                 failures += 1
-                log.warning("zygote cannot be replaced", error=str(error), failures=failures)
+                log.warning(
+                    "zygote cannot be replaced",
+                    kind=self._kind,
+                    error=str(error),
+                    failures=failures,
+                )
                 continue
             failures = 0
             self._on_start(self._nursery)
             self._up.set()
-            log.info("zygote replaced")
+            log.info("zygote replaced", kind=self._kind)
 
     async def stop(self) -> None:
         """End the zygote and every process."""

@@ -40,9 +40,6 @@ PR_SET_NO_NEW_PRIVS: Final = 38
 PR_SET_CHILD_SUBREAPER: Final = 36
 PR_SET_THP_DISABLE: Final = 41
 
-_MADV_COLLAPSE: Final = 25
-_HUGE_PAGE: Final = 2 * 2**20
-
 _CAPABILITY_VERSION_3: Final = 0x20080522
 _LAST_CAPABILITY: Final = 63
 
@@ -118,27 +115,6 @@ def drop_capabilities() -> None:
             break
     header = Header(_CAPABILITY_VERSION_3, 0)
     _syscall("capset", ctypes.byref(header), ctypes.byref((Data * 2)()))
-
-
-def collapse_heap() -> int:
-    """Put this process's private memory on huge pages where it can be; returns how many MiB were.
-
-    A fork copies page tables, and its end frees them: with few large entries both take a fraction
-    of the time. What a child then writes is still copied in small pages. Linux 6.1.
-    """
-    collapsed = 0
-    with open("/proc/self/maps") as maps:  # noqa: PTH123 - pathlib is not loaded here
-        lines = maps.read().splitlines()
-    for line in lines:
-        span, access, *_, name = [*line.split(maxsplit=5), ""][:6]
-        if access != "rw-p" or name.strip() not in ("", "[heap]"):
-            continue
-        start, end = (int(address, 16) for address in span.split("-"))
-        for page in range(-(-start // _HUGE_PAGE) * _HUGE_PAGE, end - _HUGE_PAGE + 1, _HUGE_PAGE):
-            address = ctypes.c_void_p(page)
-            failed = _LIBC.madvise(address, ctypes.c_size_t(_HUGE_PAGE), _MADV_COLLAPSE)
-            collapsed += 0 if failed else _HUGE_PAGE // 2**20
-    return collapsed
 
 
 def landlock_version() -> int:

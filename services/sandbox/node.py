@@ -10,6 +10,7 @@ import mmap
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -25,6 +26,9 @@ _RESERVE_BYTES: Final = 2 * 1024 * 1024
 
 # No random number is drawn by code in which this never occurs: random, numpy.random, randprime.
 _MENTION: Final = "rand"
+
+_DESCRIPTOR: Final = struct.Struct("=i")
+_ONE_DESCRIPTOR: Final = socket.CMSG_SPACE(_DESCRIPTOR.size)
 
 Seeder = Callable[[int], None]
 
@@ -48,26 +52,44 @@ class Node:
 
     Args:
         seeders: each seeds one random number generator.
+        channel: descriptor of the channel; owned by this object.
+        fork: makes a process that goes on from here; returns as os.fork does.
     """
 
-    def __init__(self, seeders: tuple[Seeder, ...]) -> None:
+    def __init__(
+        self,
+        seeders: tuple[Seeder, ...],
+        channel: int = CHANNEL,
+        fork: Callable[[], int] | None = None,
+    ) -> None:
         self._seeders = seeders
         self._notebook = Notebook()
         self._draws = False
-        self._channel = _channel(CHANNEL)
-        self._fork = linux.fork_sibling(syscalls.FORK_FLAGS)
+        self._channel = _channel(channel)
+        self._packet = bytearray(wire.MAX_PACKET_BYTES)
+        self._fork = fork or linux.fork_sibling(syscalls.FORK_FLAGS)
 
     def serve(self) -> NoReturn:
         """Serve until killed."""
-        while True:
-            packet, descriptors, _, _ = socket.recv_fds(self._channel, wire.MAX_PACKET_BYTES, 1)
-            if not packet:
-                os._exit(0)
-            run = wire.decode_command(packet)
-            if run is not None:
-                self._run(run)
-            else:
-                self._divide(_channel(descriptors[0]))
+        while self.serve_next():
+            pass
+        os._exit(0)
+
+    def serve_next(self) -> bool:
+        """Serve one command; False where no more come."""
+        size, ancillary, _, _ = self._channel.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
+        if not size:
+            return False
+        run = wire.decode_command(bytes(memoryview(self._packet)[:size]))
+        if run is not None:
+            self._run(run)
+        else:
+            self._divide(_channel(*_DESCRIPTOR.unpack(ancillary[0][2])))
+        return True
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
 
     def _run(self, run: Run) -> None:
         self._seed(run)
@@ -93,7 +115,12 @@ class Node:
         self._channel.send(wire.encode_result(result))
         os._exit(0)
 
-    def _divide(self, channel: socket.socket) -> None:
+    def give_up(self) -> NoReturn:
+        """End in the middle of a step, and say that it needs a full interpreter."""
+        self._channel.send(wire.encode_result(Result(wire.Ending.NEEDS_FULL)))
+        os._exit(0)
+
+    def _divide(self, channel: socket.SocketType) -> None:
         """Fork. The child goes on with `channel` as its own and says so in a first packet."""
         try:
             pid = self._fork()
@@ -112,5 +139,6 @@ class Node:
         channel.send(wire.encode_hello(0))
 
 
-def _channel(descriptor: int) -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=descriptor)
+def _channel(descriptor: int) -> socket.SocketType:
+    # The plain type: its subclass, socket.socket, only adds what is not needed here.
+    return socket.SocketType(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor)

@@ -17,6 +17,7 @@ from services.sandbox import control, linux, wire
 from services.sandbox.channel import Channel, Closed
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Ready, Request
+from services.sandbox.kinds import Kind
 from services.sandbox.notify import Grants
 from services.sandbox.process import Process
 
@@ -47,9 +48,11 @@ class Nursery:
 
     Args:
         bounds: hard limits of every process.
+        kind: of its interpreters.
     """
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, kind: Kind) -> None:
+        self.kind = kind
         self._bounds = bounds
         self._child: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
@@ -74,7 +77,7 @@ class Nursery:
         ours, theirs = Channel.pair()
         self._control = ours
         with theirs:
-            self._child = _start_zygote(theirs.fileno(), self._bounds)
+            self._child = _start_zygote(theirs.fileno(), self.kind, self._bounds)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 packet, listeners = await ours.receive_with_descriptors(control.MAX_PACKET_BYTES)
@@ -102,7 +105,7 @@ class Nursery:
                 packet, _ = await channel.receive(control.MAX_PACKET_BYTES)
                 self._waiting.popleft().set_result(control.decode_answer(packet))
         except Closed:
-            log.warning("zygote lost", processes=len(self._processes))
+            log.warning("zygote lost", kind=self.kind, processes=len(self._processes))
         finally:
             for process in list(self._processes.values()):
                 process.kill()
@@ -185,7 +188,9 @@ class Nursery:
             raise wire.Malformed("a known process says it is new")
 
     def _adopt(self, pid: int, ours: Channel, *, leads: bool, memory_bytes: int = 0) -> Process:
-        process = Process(pid, ours, self._reap, leads=leads, memory_bytes=memory_bytes)
+        process = Process(
+            pid, ours, self._reap, kind=self.kind, leads=leads, memory_bytes=memory_bytes
+        )
         self._processes[pid] = process
         return process
 
@@ -226,10 +231,10 @@ class Nursery:
             await _end(self._child)
 
 
-def _start_zygote(descriptor: int, bounds: Bounds) -> "subprocess.Popen[bytes]":
+def _start_zygote(descriptor: int, kind: Kind, bounds: Bounds) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "services.sandbox.zygote"]
     return subprocess.Popen(
-        [*command, str(descriptor), json.dumps(asdict(bounds))],
+        [*command, str(descriptor), kind, json.dumps(asdict(bounds))],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

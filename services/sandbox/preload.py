@@ -5,8 +5,10 @@ packages import lazily are brought in by running what needs them (`warm_up`).
 """
 
 import importlib
-import importlib.metadata
+import sys
 from typing import TYPE_CHECKING, Final
+
+from services.sandbox.kinds import Kind
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -21,6 +23,13 @@ STANDARD: Final = (
     "time", "timeit", "traceback", "types", "typing", "unicodedata", "warnings", "zlib",
     "_strptime", "encodings.idna", "encodings.latin_1", "encodings.utf_16",
 )  # fmt: skip
+
+# Left out of light interpreters: what few steps use, each with a shared library of its own.
+_NOT_LIGHT: Final = frozenset(
+    {"base64", "csv", "hashlib", "queue", "secrets", "unicodedata", "zlib"}
+)
+
+LIGHT: Final = tuple(name for name in STANDARD if name not in _NOT_LIGHT)
 
 PACKAGES: Final = ("mpmath", "numpy", "sympy")
 
@@ -67,11 +76,22 @@ WARM_UP: Final = (
 )  # fmt: skip
 
 
-def load() -> dict[str, str]:
-    """Import everything; returns the version of each package by import name."""
+def load(kind: Kind) -> dict[str, str]:
+    """Import all that a kind has; returns the version of each package by import name."""
+    if kind == Kind.LIGHT:
+        for name in LIGHT:
+            importlib.import_module(name)
+        return {}
+    return _load_full()
+
+
+def _load_full() -> dict[str, str]:
+    # Of use to f2py alone, which no step can run; it brings in seven shared libraries.
+    sys.modules["charset_normalizer"] = None  # type: ignore[assignment]  # "is not there"
     for name in (*STANDARD, *PACKAGES, *SUBMODULES):
         importlib.import_module(name)
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    warm_up()
+    return {name: str(importlib.import_module(name).__version__) for name in PACKAGES}
 
 
 def warm_up() -> None:

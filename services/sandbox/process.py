@@ -10,6 +10,7 @@ from typing import Final
 
 from services.sandbox import wire
 from services.sandbox.channel import Channel, Closed
+from services.sandbox.kinds import Kind
 
 # From the closing of a dying process's descriptors to its end.
 _GRACE_SECONDS: Final = 1.0
@@ -44,6 +45,7 @@ class Process:
         pid: a child of the zygote, not yet reaped.
         channel: our end of its socket pair.
         reap: collects it when it has ended; returns its wait status.
+        kind: of interpreter.
         leads: whether it leads a process group, which then ends with it.
         memory_bytes: its limit of address space as limit_memory has set it; 0 where it has not.
 
@@ -53,9 +55,17 @@ class Process:
     """
 
     def __init__(
-        self, pid: int, channel: Channel, reap: Reap, *, leads: bool, memory_bytes: int = 0
+        self,
+        pid: int,
+        channel: Channel,
+        reap: Reap,
+        *,
+        kind: Kind,
+        leads: bool,
+        memory_bytes: int = 0,
     ) -> None:
         self.pid = pid
+        self.kind = kind
         self.forking = asyncio.Lock()
         self.memory_bytes = memory_bytes
         self._channel = channel

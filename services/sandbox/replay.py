@@ -25,7 +25,7 @@ class Replay:
         self._ancestor_limits = ancestor_limits
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
-        """Run one step. ZygoteLost where the zygote dies meanwhile."""
+        """Run one step. ZygoteLost where the zygote dies meanwhile, NeedsFull as run_step."""
         started = time.monotonic()
         process = await self._nursery.spawn()
         try:

@@ -46,6 +46,10 @@ class SandboxSettings(ServiceSettings):
     mode: Literal["auto", "fork-replay"] = Field(
         "auto", description="auto: the fork tree where the kernel allows it, else replay."
     )
+    light: bool = Field(
+        True,
+        description="Whether steps that need only the standard library run in small interpreters.",
+    )
     max_snapshots_mib: int = Field(
         2048, ge=16, le=2**20, description="Memory of all interpreter states that are kept."
     )

@@ -108,6 +108,11 @@ class SnapshotCache(Generic[State]):
             del self._session_bytes[snapshot.session]
         return snapshot.state
 
+    def remove_ended(self) -> None:
+        """Take out all snapshots whose state is gone already."""
+        for key in [key for key, held in self._snapshots.items() if held.state.ended]:
+            self._take(key)
+
     def remove_session(self, session: str) -> list[State]:
         """Take out all snapshots of a session."""
         keys = [key for key, held in self._snapshots.items() if held.session == session]

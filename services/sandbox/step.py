@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.sandbox import outcome, wire
+from services.sandbox.kinds import Kind
 from services.sandbox.process import Ended, Overdue, Process
 
 
@@ -38,12 +39,32 @@ class Step:
         return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())
 
 
+class NeedsFull(Exception):  # noqa: N818 - an outcome
+    """A step imports what only a full interpreter has.
+
+    Attributes:
+        node_id: the step's.
+    """
+
+    def __init__(self, node_id: str) -> None:
+        super().__init__(node_id)
+        self.node_id = node_id
+
+
 async def run_step(process: Process, step: Step, limits: Limits) -> pb.RunResponse:
-    """Run one step in a process; anything but STATUS_OK leaves the process of no use."""
+    """Run one step in a process; anything but STATUS_OK leaves the process of no use.
+
+    NeedsFull where its interpreter is a light one and the step needs more.
+    """
     run = wire.Run(step.code, step.seed, limits.output_bytes)
     try:
-        return outcome.from_result(await process.run(run, limits.wall_seconds))
+        result = await process.run(run, limits.wall_seconds)
     except Overdue:
         return outcome.timeout(limits.wall_seconds)
     except (Ended, wire.Malformed) as error:
         return outcome.killed(str(error))
+    if result.ending != wire.Ending.NEEDS_FULL:
+        return outcome.from_result(result)
+    if process.kind == Kind.FULL:
+        return outcome.killed("the step says that it needs more than there is")
+    raise NeedsFull(step.node_id)

@@ -20,7 +20,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.sandbox import outcome
 from services.sandbox.nursery import ForkFailed, Nursery
 from services.sandbox.process import Process
-from services.sandbox.snapshots import Budget, Snapshot, SnapshotCache
+from services.sandbox.snapshots import Snapshot, SnapshotCache
 from services.sandbox.step import Limits, Step, run_step
 
 log = logs.get(__name__)
@@ -57,22 +57,24 @@ class ForkTree:
     Args:
         nursery: makes the processes.
         ancestor_limits: of each replayed step.
-        budget: of snapshots.
+        cache: of snapshots; more than one tree may have it.
     """
 
     mode: Final = "fork-tree"
 
-    def __init__(self, nursery: Nursery, ancestor_limits: Limits, budget: Budget) -> None:
+    def __init__(
+        self, nursery: Nursery, ancestor_limits: Limits, cache: SnapshotCache[Process]
+    ) -> None:
         self._nursery = nursery
         self._ancestor_limits = ancestor_limits
-        self._cache: SnapshotCache[Process] = SnapshotCache(budget)
+        self._cache = cache
         self._roots: dict[str, Process] = {}
         self._making: weakref.WeakValueDictionary[bytes, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
-        """Run one step. ZygoteLost where the zygote dies meanwhile."""
+        """Run one step. ZygoteLost where the zygote dies meanwhile, NeedsFull as run_step."""
         failure = ""
         for _ in range(_ATTEMPTS):
             try:
@@ -96,7 +98,7 @@ class ForkTree:
 
     async def _place(self, session: str, steps: Sequence[Step]) -> _Place:
         """The state after these steps, made again from the nearest living one if need be."""
-        keys = [_session_key(session)]
+        keys = [self._session_key(session)]
         for step in steps:
             keys.append(_key(keys[-1], step))
         known = len(steps)
@@ -122,6 +124,10 @@ class ForkTree:
                 raise _Rejected(outcome.rejected(step.node_id, response))
             return _Place(child, key, place.replayed + 1)
 
+    def _session_key(self, session: str) -> bytes:
+        name = f"{self._nursery.kind}/{session}".encode()
+        return hashlib.blake2b(name, digest_size=16).digest()
+
     def _lock(self, key: bytes) -> asyncio.Lock:
         """Held by who makes the state of that key, so that it is made once."""
         lock = self._making.get(key)
@@ -130,7 +136,7 @@ class ForkTree:
         return lock
 
     async def _root(self, session: str) -> Process:
-        async with self._lock(_session_key(session)):
+        async with self._lock(self._session_key(session)):
             root = self._roots.get(session)
             if root is None or root.ended:
                 root = await self._nursery.spawn()
@@ -174,14 +180,11 @@ class ForkTree:
 
     def close(self, session: str) -> None:
         """End every process of a session."""
-        self._cache.remove_session(session)
+        for state in self._cache.remove_session(session):
+            state.kill()
         root = self._roots.pop(session, None)
         if root is not None:
             root.kill()
-
-
-def _session_key(session: str) -> bytes:
-    return hashlib.blake2b(session.encode(), digest_size=16).digest()
 
 
 def _key(parent: bytes, step: Step) -> bytes:

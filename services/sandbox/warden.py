@@ -10,9 +10,8 @@ from services.common import logs
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.sandbox import linux
 from services.sandbox.confine import Bounds
-from services.sandbox.keeper import Keeper
-from services.sandbox.nursery import Nursery, ZygoteLost
-from services.sandbox.replay import Replay
+from services.sandbox.interpreters import Interpreters
+from services.sandbox.kinds import Kind
 from services.sandbox.sessions import Session, SessionTable
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.snapshots import Budget
@@ -45,8 +44,8 @@ class Warden:
             settings.max_memory_mib * _MIB,
             settings.max_output_bytes,
         )
-        self._keeper = Keeper(_bounds(settings), self._take_over)
-        self._executor: Replay | ForkTree | None = None
+        kinds = (Kind.LIGHT, Kind.FULL) if settings.light else (Kind.FULL,)
+        self._interpreters = Interpreters(kinds, _bounds(settings), self.limits, _budget(settings))
         self._workers = Workers(settings.workers, settings.max_queue)
         self.sessions = SessionTable(
             settings.max_sessions, settings.session_idle_seconds, time.monotonic
@@ -57,29 +56,20 @@ class Warden:
     async def start(self) -> None:
         """Bring up the zygote. linux.Unsupported where this machine cannot isolate steps."""
         _allow_descriptors(self._settings)
-        ready = await self._keeper.start()
-        self.info = _describe(self._settings, self._mode, ready.packages, ready.isolation)
+        ready = await self._interpreters.start()
+        self.info = _describe(
+            self._settings, self._interpreters.mode, ready.packages, ready.isolation
+        )
         if self._settings.require == "full":
             _require_full(self.info)
         self._janitor = asyncio.create_task(self._expire_sessions())
-
-    def _take_over(self, nursery: Nursery) -> None:
-        """Go on with a new zygote; what was kept in the old one is gone with it."""
-        if nursery.grants_forks:
-            self._executor = ForkTree(nursery, self.limits, _budget(self._settings))
-        else:
-            self._executor = Replay(nursery, self.limits)
-
-    @property
-    def _mode(self) -> str:
-        return self._executor.mode if self._executor is not None else ""
 
     async def stop(self) -> None:
         """End every process."""
         if self._janitor is not None:
             self._janitor.cancel()
             await asyncio.wait({self._janitor})
-        await self._keeper.stop()
+        await self._interpreters.stop()
 
     async def _expire_sessions(self) -> None:
         while True:
@@ -97,14 +87,13 @@ class Warden:
     def _end(self, session: Session) -> None:
         for run in session.runs:
             run.cancel()
-        if self._executor is not None:
-            self._executor.close(session.name)
+        self._interpreters.close(session.name)
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
         """Run one step after its ancestors.
 
-        Raises SessionClosed, workers.QueueFull, or ZygoteLost where no zygote comes up. A caller
-        that is cancelled takes its processes along.
+        Raises SessionClosed, workers.QueueFull, or nursery.ZygoteLost where no zygote comes up.
+        A caller that is cancelled takes its processes along.
         """
         session = self.sessions.get(step.session)
         if session is None:
@@ -129,24 +118,12 @@ class Warden:
     ) -> pb.RunResponse:
         arrived = time.monotonic()
         # Outside of the queue, so that who waits in vain is told so together with all others.
-        await self._keeper.wait_up()
+        await self._interpreters.wait_up(step, ancestors)
         async with self._workers.one():
             queued = time.monotonic() - arrived
-            try:
-                response = await self._run_once(step, ancestors, limits)
-            except ZygoteLost:
-                # Nothing of the step's is lost: its whole past came with the request.
-                response = await self._run_once(step, ancestors, limits)
+            response = await self._interpreters.run(step, ancestors, limits)
         response.timings.queued_ms = queued * 1000
         return response
-
-    async def _run_once(
-        self, step: Step, ancestors: Sequence[Step], limits: Limits
-    ) -> pb.RunResponse:
-        await self._keeper.wait_up()
-        if self._executor is None:
-            raise ZygoteLost("the zygote has not started yet")
-        return await self._executor.run(step, ancestors, limits)
 
 
 def _bounds(settings: SandboxSettings) -> Bounds:
@@ -158,7 +135,8 @@ def _bounds(settings: SandboxSettings) -> Bounds:
 
 def _allow_descriptors(settings: SandboxSettings) -> None:
     """Raise our limit of open files to what the settings may need; Unsupported where it cannot."""
-    processes = settings.max_snapshots + settings.max_sessions + settings.workers
+    # A session has a root of each kind.
+    processes = settings.max_snapshots + 2 * settings.max_sessions + settings.workers
     needed = processes * _DESCRIPTORS_OF_A_PROCESS + _OWN_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:

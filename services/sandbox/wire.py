@@ -28,6 +28,7 @@ class Ending(enum.IntEnum):
     ERROR = 2
     OUT_OF_MEMORY = 3
     OUTPUT_LIMIT = 4
+    NEEDS_FULL = 5  # it was given up in a light interpreter, for a full one to run
 
 
 class Command(enum.IntEnum):

@@ -1,8 +1,8 @@
 """The zygote: imports what steps use, forks a process for each that is asked for, runs no step.
 
-Single-threaded. Started by the warden as `python -m services.sandbox.zygote FD LIMITS`, where FD
-is its control socket and LIMITS are confine.Bounds as JSON. It and all its children end when the
-warden is gone.
+Single-threaded. Started by the warden as `python -m services.sandbox.zygote FD KIND LIMITS`, where
+FD is its control socket, KIND says what it imports and LIMITS are confine.Bounds as JSON. It and
+all its children end when the warden is gone.
 """
 
 import contextlib
@@ -15,24 +15,29 @@ import socket
 import sys
 from typing import Final
 
-from services.sandbox import confine, control, linux, node, preload
+from services.sandbox import confine, control, footprint, movement, node, preload, rehearsal
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Request
-from services.sandbox.node import Node
+from services.sandbox.kinds import Kind
+from services.sandbox.node import Node, Seeder
 
 # numpy's oldest interface, the one that steps call, takes seeds of this size.
 _SEED_BITS: Final = 32
 
 
-def _seeders() -> tuple[node.Seeder, ...]:
+def _seeders(kind: Kind) -> tuple[Seeder, ...]:
     """What seeds the generators that a step may draw from."""
+    return (random.seed,) if kind == Kind.LIGHT else (random.seed, *_package_seeders())
+
+
+def _package_seeders() -> tuple[Seeder, ...]:
     import numpy as np
     import sympy.core.random
 
     def seed_numpy(seed: int) -> None:
         np.random.seed(seed % 2**_SEED_BITS)
 
-    return (random.seed, seed_numpy, sympy.core.random.seed)
+    return (seed_numpy, sympy.core.random.seed)
 
 
 class Zygote:
@@ -41,15 +46,20 @@ class Zygote:
     Args:
         descriptor: of the control socket.
         bounds: put on every child.
+        kind: of the interpreters that it makes.
+        seeders: of their random number generators.
     """
 
-    def __init__(self, descriptor: int, bounds: Bounds) -> None:
+    def __init__(
+        self, descriptor: int, bounds: Bounds, kind: Kind, seeders: tuple[Seeder, ...]
+    ) -> None:
         self._control = socket.socket(fileno=descriptor)
         self._bounds = bounds
         self._forks = False
         self._leaders: set[int] = set()
         self._ended_groups: set[int] = set()
-        self._seeders = _seeders()
+        self._kind = kind
+        self._seeders = seeders
 
     def report(self, packages: dict[str, str], isolation: list[str], baseline_bytes: int) -> None:
         """Tell the warden that all is set, and hand it the fork listener if there is one."""
@@ -88,7 +98,7 @@ class Zygote:
                 node.die_with_parent()
                 node.adopt(channel)
                 confine.step(self._bounds, forks=self._forks)
-                Node(self._seeders).serve()
+                self._become_node().serve()
             finally:
                 os._exit(1)
         # Both sides, so that the group exists whichever runs first.
@@ -96,6 +106,12 @@ class Zygote:
             os.setpgid(pid, pid)
         self._leaders.add(pid)
         return pid
+
+    def _become_node(self) -> Node:
+        root = Node(self._seeders)
+        if self._kind == Kind.LIGHT:
+            movement.watch_imports(root.give_up)
+        return root
 
     def _reap(self, pid: int) -> int:
         status = _wait(pid)
@@ -128,26 +144,28 @@ def _sweep(group: int) -> bool:
     return False
 
 
-def main(descriptor: int, bounds: Bounds) -> None:
+def main(descriptor: int, kind: Kind, bounds: Bounds) -> None:
     """Load, confine, report readiness, serve."""
     for number in (signal.SIGINT, signal.SIGTERM):
         # A terminal's Ctrl-C reaches the whole group; the warden decides when to stop.
         signal.signal(number, signal.SIG_IGN)
-    packages = preload.load()
-    preload.warm_up()
-    for seed in _seeders():
+    packages = preload.load(kind)
+    seeders = _seeders(kind)
+    for seed in seeders:
         seed(0)
     # Read by the libraries as they loaded; steps need not see it.
     os.environ.clear()
-    zygote = Zygote(descriptor, bounds)
+    rehearsal.run(seeders)
+    zygote = Zygote(descriptor, bounds, kind, seeders)
     gc.collect()
     # Steps' collections leave what is here alone, and so do not copy its pages.
     gc.freeze()
-    linux.collapse_heap()
+    footprint.merge_images()
+    footprint.collapse_heap()
     isolation, baseline = confine.process(bounds)
     zygote.report(packages, isolation, baseline)
     zygote.serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Bounds(**json.loads(sys.argv[2])))
+    main(int(sys.argv[1]), Kind(sys.argv[2]), Bounds(**json.loads(sys.argv[3])))

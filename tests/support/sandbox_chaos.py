@@ -22,6 +22,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from tests.support.sandbox_server import Server, Session, serving, until
 
 DEPTH = 8
+ZYGOTES = 2
 KILL_EVERY_SECONDS = 0.5
 ZYGOTE_SHARE = 0.05
 STEPS = (
@@ -87,8 +88,8 @@ class Chaos:
         while time.monotonic() < deadline:
             await asyncio.sleep(KILL_EVERY_SECONDS)
             processes = sorted(self._server.descendants())
-            # The zygote has the lowest pid, but for a wrap of the numbers.
-            zygotes, others = processes[:1], processes[1:]
+            # The zygotes have the lowest pids, but for a wrap of the numbers.
+            zygotes, others = processes[:ZYGOTES], processes[ZYGOTES:]
             candidates = zygotes if self._random.random() < ZYGOTE_SHARE else others
             if not candidates:
                 continue
@@ -119,7 +120,7 @@ async def run(sessions: int, seconds: float, seed: int) -> dict[str, object]:
     async with serving(max_sessions=sessions + 1, workers=2, drain_seconds=2) as server:
         async with server.session() as session:
             await session.run("1")
-        await until(lambda: len(server.descendants()) <= 1)
+        await until(lambda: len(server.descendants()) <= ZYGOTES)
         before = descriptors(server.process.pid)
         chaos = Chaos(server, seed)
         deadline = time.monotonic() + seconds
@@ -131,10 +132,10 @@ async def run(sessions: int, seconds: float, seed: int) -> dict[str, object]:
             await asyncio.wait({growth}, timeout=2)
         await growth
         await killer
-        await until(lambda: len(server.descendants()) <= 1)
+        await until(lambda: len(server.descendants()) <= ZYGOTES)
         async with server.session() as session:
             answer = (await session.run("6 * 7")).output
-        await until(lambda: len(server.descendants()) <= 1)
+        await until(lambda: len(server.descendants()) <= ZYGOTES)
         return {
             "requests": sum(chaos.outcomes.values()),
             "outcomes": dict(chaos.outcomes),

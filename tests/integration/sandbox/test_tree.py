@@ -102,8 +102,8 @@ async def test_the_least_used_states_go_when_there_are_too_many():
         results = await grow(session)
         assert all(result.status == pb.STATUS_OK for result in results)
         assert (await session.run("x", CHAIN)).output == "[0, 1, 2, 3]\n"
-        # The zygote, the session's root and the states that are kept.
-        await until(lambda: len(server.descendants()) <= 1 + 1 + 3)
+        # The zygotes, the session's root and the states that are kept.
+        await until(lambda: len(server.descendants()) <= 2 + 1 + 3)
         assert (await session.run("x", CHAIN[:1])).output == "[0]\n"
 
 

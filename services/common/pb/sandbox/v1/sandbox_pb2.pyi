@@ -67,6 +67,30 @@ STATUS_REJECTED: Status.ValueType  # 7
 """Not run: a step before it, replayed to rebuild its state, did not succeed this time."""
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
+class _Interpreter:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterpreterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interpreter.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERPRETER_UNSPECIFIED: _Interpreter.ValueType  # 0
+    """No step was run."""
+    INTERPRETER_LIGHT: _Interpreter.ValueType  # 1
+    """The standard library's mathematics: a fork of it costs a fraction."""
+    INTERPRETER_FULL: _Interpreter.ValueType  # 2
+    """All of Info's packages."""
+
+class Interpreter(_Interpreter, metaclass=_InterpreterEnumTypeWrapper):
+    """Interpreter says what the process that ran a step had loaded."""
+
+INTERPRETER_UNSPECIFIED: Interpreter.ValueType  # 0
+"""No step was run."""
+INTERPRETER_LIGHT: Interpreter.ValueType  # 1
+"""The standard library's mathematics: a fork of it costs a fraction."""
+INTERPRETER_FULL: Interpreter.ValueType  # 2
+"""All of Info's packages."""
+Global___Interpreter: _TypeAlias = Interpreter  # noqa: Y015
+
 @_typing.final
 class InfoRequest(_message.Message):
     """InfoRequest is empty."""
@@ -376,6 +400,7 @@ class RunResponse(_message.Message):
     OUTPUT_TRUNCATED_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    INTERPRETER_FIELD_NUMBER: _builtins.int
     status: Global___Status.ValueType
     """How it ended."""
     output: _builtins.str
@@ -384,6 +409,10 @@ class RunResponse(_message.Message):
     """
     output_truncated: _builtins.bool
     """Whether the output was cut."""
+    interpreter: Global___Interpreter.ValueType
+    """Which interpreter the step ran in. A step is given the light one until it, or a step before
+    it, mentions or imports more.
+    """
     @_builtins.property
     def error(self) -> Global___CodeError:
         """Set for every status but STATUS_OK."""
@@ -400,10 +429,11 @@ class RunResponse(_message.Message):
         output_truncated: _builtins.bool = ...,
         error: Global___CodeError | None = ...,
         timings: Global___Timings | None = ...,
+        interpreter: Global___Interpreter.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "output", b"output", "output_truncated", b"output_truncated", "status", b"status", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "interpreter", b"interpreter", "output", b"output", "output_truncated", b"output_truncated", "status", b"status", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
