@@ -63,6 +63,8 @@ async def target(request):
     ):
         for depth, step in enumerate(PAST):
             assert (await attacked.run(step, PAST[:depth])).status == pb.STATUS_OK
+        # The same past for attacks that need the full interpreter.
+        assert (await attacked.run("# numpy", PAST)).interpreter == pb.INTERPRETER_FULL
         await undisturbed(attacked, other)
         yield server, attacked, other
 

@@ -1,4 +1,4 @@
 # Expect: STATUS_KILLED
 import socket
-channel = next(o for o in __import__('gc').get_objects() if isinstance(o, socket.socket) and o.fileno() >= 3)
+channel = next(o for o in __import__('gc').get_objects() if type(o).__name__ == 'Node')._channel
 channel.send(b'garbage')

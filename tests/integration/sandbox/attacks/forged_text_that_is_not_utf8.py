@@ -1,5 +1,5 @@
 # Expect: STATUS_OK
 import socket
-channel = next(o for o in __import__('gc').get_objects() if isinstance(o, socket.socket) and o.fileno() >= 3)
+channel = next(o for o in __import__('gc').get_objects() if type(o).__name__ == 'Node')._channel
 import struct
 channel.send(struct.pack('!B?IIII', 1, False, 0, 0, 0, 4) + b'\xff\xfe\xfd\xfc')
