@@ -9,6 +9,8 @@ from typing import Literal
 
 import structlog
 
+from services.common import tracing
+
 
 def configure(
     service: str, level: str = "info", form: Literal["console", "json"] = "console"
@@ -21,6 +23,7 @@ def configure(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_trace,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -48,6 +51,14 @@ def configure(
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _with_trace(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    if trace := tracing.trace_id():
+        event["trace_id"] = trace
+    return event
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common import logs
+from services.common import logs, tracing
 from services.common.tls import ClientTls, ServerTls
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -68,9 +68,12 @@ def channel(target: str, tls: ClientTls | None = None, authority: str = "") -> g
     if authority:
         host = authority.rpartition(":")[0].strip("[]")
         options += [("grpc.default_authority", authority), ("grpc.ssl_target_name_override", host)]
+    interceptors = tracing.client_interceptors()
     if tls is None:
-        return grpc.aio.insecure_channel(target, options=options)
-    return grpc.aio.secure_channel(target, tls.credentials(), options=options)
+        return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
+    return grpc.aio.secure_channel(
+        target, tls.credentials(), options=options, interceptors=interceptors
+    )
 
 
 async def _abort(context: Context, error: Exception, method: str) -> None:
@@ -129,6 +132,7 @@ class Server:
 
     def __init__(self, service_names: tuple[str, ...], *, max_concurrent_rpcs: int) -> None:
         self.grpc = grpc.aio.server(
+            interceptors=tracing.server_interceptors(),
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),

@@ -26,6 +26,14 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(
         10.0, gt=0, le=600, description="How long a stopping service finishes what it has begun."
     )
+    trace_endpoint: str = Field(
+        "",
+        description="Collector of traces, OTLP over gRPC: http://host:4317, or https:// with TLS; "
+        "empty for none.",
+    )
+    trace_share: float = Field(
+        1.0, ge=0, le=1, description="Share of the solves that are traced, where they begin here."
+    )
     tls_cert: Path | None = Field(
         None, description="Certificate chain (PEM) to serve TLS with; none serves in the clear."
     )

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from services.common import logs
+from services.common import telemetry
 from services.policy.server import serve
 from services.policy.settings import PolicySettings
 
@@ -11,7 +11,7 @@ from services.policy.settings import PolicySettings
 def main() -> None:
     """Serve until stopped; exits non-zero where that fails."""
     settings = PolicySettings()
-    logs.configure("policy", settings.log_level, settings.log_format)
+    telemetry.configure("policy", settings)
     sys.exit(asyncio.run(serve(settings)))
 
 

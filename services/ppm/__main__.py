@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from services.common import logs
+from services.common import telemetry
 from services.ppm.server import serve
 from services.ppm.settings import PpmSettings
 
@@ -11,7 +11,7 @@ from services.ppm.settings import PpmSettings
 def main() -> None:
     """Serve until stopped; exits non-zero where that fails."""
     settings = PpmSettings()
-    logs.configure("ppm", settings.log_level, settings.log_format)
+    telemetry.configure("ppm", settings)
     sys.exit(asyncio.run(serve(settings)))
 
 

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 
-from services.common import logs, rpc
+from services.common import logs, rpc, telemetry
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.common.tls import TlsError
 from services.sandbox import linux
@@ -49,7 +49,7 @@ def main() -> int:
     )
     chosen = {name: value for name, value in vars(parser.parse_args()).items() if value}
     settings = SandboxSettings(**chosen)
-    logs.configure("sandbox", settings.log_level, settings.log_format)
+    telemetry.configure("sandbox", settings)
     try:
         asyncio.run(serve(settings))
     except (linux.Unsupported, rpc.AddressInUse, TlsError) as error:

@@ -7,7 +7,7 @@ import sys
 
 import uvicorn
 
-from services.common import logs, rpc
+from services.common import logs, rpc, telemetry, tracing
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.manager import Manager
@@ -56,9 +56,11 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
     search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(manager), grpc_server.grpc)
     grpc_port = await grpc_server.start(settings.host, settings.grpc_port)
     await manager.start()
+    app = create_app(manager, max_body_bytes=settings.max_body_bytes)
+    tracing.instrument_app(app)
     rest = _Server(
         uvicorn.Config(
-            create_app(manager, max_body_bytes=settings.max_body_bytes),
+            app,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_LAST_REPLIES_SECONDS,
@@ -83,7 +85,8 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
 def main() -> None:
     """Run the service."""
     settings = SearchSettings()
-    logs.configure("search", settings.log_level, settings.log_format)
+    telemetry.configure("search", settings)
+    tracing.instrument_redis()
     try:
         asyncio.run(serve(settings))
     except rpc.AddressInUse as error:

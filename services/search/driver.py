@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.common import logs
+from services.common import logs, tracing
 from services.search.answer import AnswerRule, is_settled, rank_answers
 from services.search.budget import Ledger, StopReason
 from services.search.clients.dependencies import DependencyError
@@ -176,7 +176,8 @@ class Driver:
             seed=self._plan.seed + trial.id * _SEEDS_PER_TRIAL,
             max_steps=1 if self.tree.config.expansion is Expansion.STEP else 0,
         )
-        await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
+        with tracing.span("trial", search=self._plan.search_id, trial=trial.id, node=node.id):
+            await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
 
     async def _tell(self, done: set[asyncio.Task[None]]) -> None:
         events = []

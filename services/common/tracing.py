@@ -1,0 +1,128 @@
+"""Traces (OpenTelemetry): one a solve, through every service that it calls.
+
+Off unless an endpoint is set, and then nothing of OpenTelemetry is imported: `span` and `trace_id`
+return at once, channels and servers get no interceptors.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+_HEALTH = "grpc.health.v1.Health"
+_REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+
+_provider: Any = None
+_tracer: Any = None
+
+
+class TracingError(RuntimeError):
+    """Tracing was asked for, and its libraries are not installed."""
+
+
+def configure(service: str, endpoint: str, share: float) -> None:
+    """Send this process's spans to a collector; call once, before channels and servers are made.
+
+    Args:
+        service: its name.
+        endpoint: OTLP over gRPC, `http://host:4317` or, with TLS, `https://host:4317`; empty: off.
+        share: of the traces that begin here, how many are kept, 0 to 1. A trace that began
+            elsewhere is kept as it was decided there.
+
+    Raises:
+        TracingError: the libraries are not installed.
+    """
+    global _provider, _tracer
+    if not endpoint:
+        return
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+    except ImportError as error:
+        raise TracingError(f"tracing needs the extra `tracing`: {error}") from error
+    _provider = TracerProvider(
+        resource=Resource.create({"service.name": f"rstar-{service}"}),
+        sampler=ParentBasedTraceIdRatio(share),
+    )
+    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(_provider)
+    _tracer = _provider.get_tracer("rstar")
+
+
+def shutdown() -> None:
+    """Send what is left; waits for the collector a few seconds at most."""
+    if _provider is not None:
+        _provider.shutdown()
+
+
+@contextlib.contextmanager
+def span(name: str, **attributes: str | int | float | bool) -> Iterator[None]:
+    """A span around a block; an exception that leaves the block is recorded in it."""
+    if _tracer is None:
+        yield
+        return
+    named = {f"rstar.{key}": value for key, value in attributes.items()}
+    with _tracer.start_as_current_span(name, attributes=named):
+        yield
+
+
+def trace_id() -> str:
+    """The current trace's id, 32 hexadecimal digits; empty where nothing is traced."""
+    if _tracer is None:
+        return ""
+    from opentelemetry import trace
+
+    context = trace.get_current_span().get_span_context()
+    return f"{context.trace_id:032x}" if context.is_valid and context.trace_flags.sampled else ""
+
+
+def client_interceptors() -> list[Any]:
+    """Interceptors of gRPC channels that carry the trace to the other side."""
+    if _tracer is None:
+        return []
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+    interceptors: list[Any] = aio_client_interceptors(filter_=_traced_calls())
+    return interceptors
+
+
+def server_interceptors() -> list[Any]:
+    """Interceptors of gRPC servers that go on with the caller's trace."""
+    if _tracer is None:
+        return []
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+    return [aio_server_interceptor(filter_=_traced_calls())]
+
+
+def _traced_calls() -> Any:
+    """All but health checks and reflection, which would drown the rest."""
+    from opentelemetry.instrumentation.grpc import filters
+
+    return filters.negate(
+        filters.any_of(filters.service_name(_HEALTH), filters.service_name(_REFLECTION))
+    )
+
+
+def instrument_app(app: Any) -> None:
+    """Begin a trace, or go on with the caller's (traceparent), at each request of a FastAPI app."""
+    if _tracer is None:
+        return
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+    FastAPIInstrumentor.instrument_app(
+        app, excluded_urls="health,ready,metrics,static", exclude_spans=["receive", "send"]
+    )
+
+
+def instrument_redis() -> None:
+    """A span for each Redis command of this process; call before connections are made."""
+    if _tracer is None:
+        return
+    from opentelemetry.instrumentation.redis import RedisInstrumentor
+
+    RedisInstrumentor().instrument()
