@@ -85,6 +85,9 @@ class Adoption:
             await self._store.append(lease, [Failed("internal", why)], last=True)
         except LeaseLost as lost:
             log.info("search left to another replica", search_id=lost.search_id, why=lost.why)
+        finally:
+            # Where its end could not be written, the lease runs out, and somebody tries again.
+            self._store.held.pop(lease.search_id, None)
 
 
 def _split(events: Sequence[Event], lease: Lease) -> tuple[Started, tuple[TrialTold, ...]]:

@@ -85,7 +85,14 @@ class Holder:
             return
         except Exception as error:
             last = _failure(error)
-            log.warning("search failed", search_id=self.search_id, cause=last.cause, exc_info=error)
+            is_ours = last.cause == "internal"
+            log.warning(
+                "search failed",
+                search_id=self.search_id,
+                cause=last.cause,
+                detail=last.detail,
+                exc_info=error if is_ours else None,
+            )
         await asyncio.shield(self._farewell(last))
 
     async def _farewell(self, last: Finished | Failed) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.search.store.events import Event, Failed, Finished, decode
+from services.search.store.events import Event, Failed, Finished, LogError, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +41,9 @@ def entry_id(number: int) -> str:
 def parse(raw: tuple[bytes, Mapping[Any, Any] | None]) -> Entry:
     """The entry of what Redis returns for one; LogError where it cannot be read."""
     identity, fields = raw
+    try:
+        position(identity.decode(errors="replace"))
+    except ValueError as error:
+        raise LogError(str(error)) from error
     kind = (fields or {}).get(b"kind", b"").decode(errors="replace")
     return Entry(identity.decode(), decode(kind, (fields or {}).get(b"body", b"")))

@@ -39,6 +39,7 @@ return 1
 # retention in seconds after the last event (or 0), number of events, then kind and body of each,
 # then fields of the state. Returns what happened, the length of the log, and the wish to cancel.
 # `batch` names this write: repeated after a lost reply, it is not written twice.
+# A log in which others have written under ids of their own can still be ended.
 APPEND = Script("""
 local state = redis.call('HMGET', KEYS[1], 'token', 'seq', 'status', 'batch', 'cancel')
 local seq = tonumber(state[2] or 0)
@@ -51,7 +52,12 @@ if seq < tonumber(ARGV[2]) then return {'behind', seq, wish} end
 local count = tonumber(ARGV[6])
 for i = 1, count do
   local id = string.format('%d-0', seq + i)
-  redis.call('XADD', KEYS[3], id, 'kind', ARGV[5 + 2 * i], 'body', ARGV[6 + 2 * i])
+  local kind, body = ARGV[5 + 2 * i], ARGV[6 + 2 * i]
+  local reply = redis.pcall('XADD', KEYS[3], id, 'kind', kind, 'body', body)
+  if type(reply) == 'table' and reply.err then
+    if ARGV[5] == '0' or not string.find(reply.err, 'equal or smaller') then return reply end
+    redis.call('XADD', KEYS[3], '*', 'kind', kind, 'body', body)
+  end
 end
 redis.call('HSET', KEYS[1], 'seq', seq + count, 'batch', ARGV[3], unpack(ARGV, 7 + 2 * count))
 if ARGV[5] ~= '0' then

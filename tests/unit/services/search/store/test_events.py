@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.search.answer import AnswerRule
 from services.search.budget import StopReason
@@ -83,3 +85,49 @@ def test_an_unknown_schema_is_refused() -> None:
     changed = json.dumps(json.loads(body) | {"schema": 99}).encode()
     with pytest.raises(LogError, match="schema 99"):
         decode(kind, changed)
+
+
+def _is_read_or_refused(kind: str, body: bytes) -> None:
+    try:
+        event = decode(kind, body)
+    except LogError:
+        return
+    assert decode(*encode(event)) == event
+
+
+KINDS = st.sampled_from(["started", "trial", "finished", "failed"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60)
+@given(st.text() | KINDS, st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(kind: str, body: bytes) -> None:
+    _is_read_or_refused(kind, body)
+
+
+@given(st.sampled_from(events()), st.data())
+def test_any_change_of_an_event_is_read_or_refused(event: Event, data: st.DataObject) -> None:
+    kind, body = encode(event)
+    document = json.loads(body)
+    at = document
+    while True:  # down to somewhere in the document
+        place = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        inside = at[place]
+        if not isinstance(inside, dict | list) or not inside or data.draw(st.booleans()):
+            break
+        at = inside
+    if data.draw(st.booleans()):
+        at[place] = data.draw(JSON)
+    else:
+        del at[place]
+    _is_read_or_refused(kind, json.dumps(document).encode())
+
+
+def test_nesting_without_end_is_refused() -> None:
+    for kind in ("started", "trial"):
+        with pytest.raises(LogError):
+            decode(kind, b'{"expanded":' + b"[" * 100_000)
