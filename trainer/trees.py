@@ -24,6 +24,7 @@ class TreeNode(BaseModel):
         text: the step in canonical form.
         outcome: `terminal` ends a solution with an answer, `failed` by an error, `limit` because it
             became too long; `open` goes on.
+        ends_code: whether it ends the code.
         output, error: what its code printed, and why it failed.
         q: Q-value, -1 to 1.
         visits: visit count.
@@ -40,6 +41,7 @@ class TreeNode(BaseModel):
     parent: str
     text: str
     outcome: Outcome
+    ends_code: bool = False
     output: str = ""
     error: str = ""
     q: float = 0.0
