@@ -1,19 +1,17 @@
-"""Choosing the answer among the finished solutions of a tree; pure."""
+"""Choosing the answer among finished solutions, kept up to date as they arrive; pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from services.search.node import Node
-from services.search.tree import Expansion, Guidance, Tree
+from services.search.node import UNITS, Node, likelihood
 
 
 class AnswerRule(StrEnum):
     """How the answer is chosen."""
 
     BEST = "best"
-    """The answer of the solution with the highest PPM score; without a PPM, of the one whose nodes
-    have the highest mean Q."""
+    """The answer of the solution with the highest PPM score; without a PPM, as majority."""
     MAJORITY = "majority"
     """The answer that most solutions give."""
     WEIGHTED = "weighted"
@@ -21,82 +19,103 @@ class AnswerRule(StrEnum):
     majority."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """One of the answers found.
+@dataclass(slots=True, eq=False)
+class Standing:
+    """How one answer stands.
 
     Attributes:
         answer: the key of its class of equal answers.
-        weight: its share of the weight of all answers, 0 to 1.
         trajectories: solutions that end in it, repeated ones counted each time.
-        best: the last node of its best solution.
+        sum_units: sum over them of (1 + PPM score) / 2, in 1/UNITS.
+        best_units: the largest of these; without a PPM, the log-likelihood of the likeliest one.
+        leaves: the last nodes of its solutions.
     """
 
     answer: str
-    weight: float
-    trajectories: int
-    best: Node
+    trajectories: int = 0
+    sum_units: int = 0
+    best_units: int = -(2**62)
+    leaves: set[Node] = field(default_factory=set)
 
 
-def solution_score(tree: Tree, leaf: Node) -> float:
-    """How good a finished solution is, -1 to 1: its PPM score or, without one, its mean Q."""
-    if tree.config.guidance is Guidance.PPM and leaf.step and leaf.step.ppm_score is not None:
-        return leaf.step.ppm_score
-    path = leaf.path()
-    return sum(tree.q(node) for node in path) / len(path)
+class Ballot:
+    """The answers of one search, over all its trees.
 
-
-def _weight(tree: Tree, leaf: Node, rule: AnswerRule) -> float:
-    if rule is AnswerRule.BEST:
-        return (1 + solution_score(tree, leaf)) / 2
-    if rule is AnswerRule.WEIGHTED and tree.config.guidance is Guidance.PPM:
-        return leaf.samples * (1 + solution_score(tree, leaf)) / 2
-    return leaf.samples
-
-
-def rank_answers(tree: Tree, rule: AnswerRule) -> list[Alternative]:
-    """All answers of a tree, best first; ties go to the better solution, then to the lesser key.
-
-    Under `best` an answer weighs what its best solution weighs, otherwise the sum over its
-    solutions.
+    Weights only grow, so the first two places are kept in constant time a solution. They do not
+    depend on the order of arrival: weights are integers, and ties go to the answer with the better
+    solution (by PPM score or, without one, by likelihood), then to the lesser key.
     """
-    groups: dict[str, list[Node]] = {}
-    for leaf in tree.terminals():
-        if leaf.step and leaf.step.answer is not None:
-            groups.setdefault(leaf.step.answer, []).append(leaf)
-    combine = max if rule is AnswerRule.BEST else sum
-    weights = {
-        answer: combine([_weight(tree, leaf, rule) for leaf in leaves])
-        for answer, leaves in groups.items()
-    }
-    total = sum(weights.values()) or 1.0
-    alternatives = [
-        Alternative(
-            answer=answer,
-            weight=weights[answer] / total,
-            trajectories=sum(leaf.samples for leaf in leaves),
-            best=max(leaves, key=lambda leaf: (solution_score(tree, leaf), leaf.visits, leaf.id)),
+
+    def __init__(self, rule: AnswerRule, *, scored: bool) -> None:
+        """`scored`: whether solutions carry PPM scores."""
+        self.rule = rule
+        self.scored = scored
+        self.solved = False
+        """Whether a solution is known to be right."""
+        self.leader: Standing | None = None
+        self.second: Standing | None = None
+        self._standings: dict[str, Standing] = {}
+        self._total = 0
+
+    @property
+    def counts_votes(self) -> bool:
+        """Whether an answer weighs one for each of its solutions."""
+        return self.rule is AnswerRule.MAJORITY or not self.scored
+
+    def cast(self, leaf: Node) -> None:
+        """Count one more solution, which ends at `leaf`; one without an answer is ignored."""
+        if leaf.step is None or leaf.step.answer is None:
+            return
+        self.solved = self.solved or leaf.step.correct is True
+        standing = self._standings.setdefault(leaf.step.answer, Standing(leaf.step.answer))
+        before = self._weight_units(standing)
+        merit = UNITS
+        if self.scored:
+            merit = round((1 + (leaf.step.ppm_score or 0.0)) / 2 * UNITS)
+        best = merit if self.scored else round(likelihood(leaf) * UNITS)
+        standing.trajectories += 1
+        standing.sum_units += merit
+        standing.best_units = max(standing.best_units, best)
+        standing.leaves.add(leaf)
+        self._total += self._weight_units(standing) - before
+        self._place(standing)
+
+    def weight(self, standing: Standing) -> float:
+        """What an answer weighs under the rule, in votes."""
+        return self._weight_units(standing) / UNITS
+
+    def share(self, standing: Standing) -> float:
+        """Its share of the weight of all answers, 0 to 1."""
+        return self._weight_units(standing) / self._total if self._total else 0.0
+
+    def ranked(self) -> list[Standing]:
+        """All answers, best first."""
+        return sorted(
+            self._standings.values(),
+            key=lambda one: (-self._weight_units(one), -one.best_units, one.answer),
         )
-        for answer, leaves in groups.items()
-    ]
-    return sorted(
-        alternatives,
-        key=lambda one: (-one.weight, -solution_score(tree, one.best), one.answer),
-    )
 
+    def standings(self) -> Iterator[Standing]:
+        """All answers, in no order."""
+        return iter(self._standings.values())
 
-def is_settled(
-    tree: Tree, ranked: Sequence[Alternative], rule: AnswerRule, rollouts_left: int
-) -> bool:
-    """Whether no rollout that is left could change the answer.
+    def _weight_units(self, standing: Standing) -> int:
+        if self.counts_votes:
+            return standing.trajectories * UNITS
+        if self.rule is AnswerRule.WEIGHTED:
+            return standing.sum_units
+        return max(standing.best_units, 0)
 
-    Only a majority of whole trajectories allows that conclusion: there, a rollout is one vote. The
-    leader must keep its place even if all that is left goes to the second.
-    """
-    countable = rule is AnswerRule.MAJORITY or (
-        rule is AnswerRule.WEIGHTED and tree.config.guidance is not Guidance.PPM
-    )
-    if not countable or tree.config.expansion is not Expansion.TRAJECTORY or not ranked:
-        return False
-    second = ranked[1].trajectories if len(ranked) > 1 else 0
-    return ranked[0].trajectories - second > rollouts_left
+    def _place(self, standing: Standing) -> None:
+        """Let an answer that has gained weight take its place among the first two."""
+        if standing is self.leader:
+            return
+        if self.leader is None or self._beats(standing, self.leader):
+            self.leader, self.second = standing, self.leader
+        elif self.second is None or self._beats(standing, self.second):
+            self.second = standing
+
+    def _beats(self, one: Standing, other: Standing) -> bool:
+        mine = self._weight_units(one), one.best_units
+        theirs = self._weight_units(other), other.best_units
+        return mine > theirs or (mine == theirs and one.answer < other.answer)

@@ -1,9 +1,16 @@
 """Budgets of a search and why it stops; pure."""
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.search.tree import Expansion, Tree
+from services.search.forest import Forest
+from services.search.tree import Expansion
+
+# What a candidate is expected to take weighs as much as so many that have been seen: the first to
+# finish are the short ones.
+_PRIOR_CANDIDATES = 2
 
 
 class StopReason(StrEnum):
@@ -12,11 +19,13 @@ class StopReason(StrEnum):
     ROLLOUTS = "rollouts"
     """The budget of rollouts is spent."""
     TOKENS = "tokens"
-    """The budget of tokens is spent."""
+    """The budget of tokens is spent, or what is left is too little for another candidate."""
     SECONDS = "seconds"
     """The budget of seconds is spent."""
     CONFIDENT = "confident"
-    """No rollout that is left could change the answer."""
+    """Nothing that is left could change the answer, or its posterior passed the threshold."""
+    SOLVED = "solved"
+    """With a known answer and a ladder: a right solution was found by the end of a rung."""
     EXHAUSTED = "exhausted"
     """Every node is fully expanded or closed."""
     CANCELLED = "cancelled"
@@ -27,50 +36,65 @@ class StopReason(StrEnum):
 class Ledger:
     """What a search may spend, has spent, and has promised to trials in flight.
 
-    Tokens are known only when a candidate is finished, so each candidate in flight is reserved at
-    the mean so far. The overshoot is therefore what the candidates in flight need beyond that mean;
-    before the first candidate is finished, nothing is reserved.
+    The tokens of a candidate are known when it is finished, so each one in flight is reserved at
+    the mean, and no candidate may take more than what is left when it is drawn plus one mean. What
+    is left is spent as far as it lasts for whole candidates of that mean. The overshoot is what the
+    candidates in flight at the end need beyond it; when the budget is spent, the search stops at
+    once and the rest of them are cut off.
 
     Attributes:
-        rollouts: budget of rollouts.
+        rungs: budgets of rollouts, rising; the search looks at each whether it must go on.
         tokens: budget of new policy tokens.
         deadline: monotonic time at which the seconds are spent.
-        spent_tokens: policy tokens so far.
+        expected_tokens: what a candidate is taken to need before any is known.
+        spent_tokens: policy tokens so far, those of candidates that were cut off included.
         candidates: candidates finished so far.
         in_flight: candidates in flight.
+        rung: which of the rungs is being climbed.
     """
 
-    rollouts: int
+    rungs: tuple[int, ...]
     tokens: int
     deadline: float
+    expected_tokens: float
     spent_tokens: int = 0
     candidates: int = 0
     in_flight: int = 0
+    rung: int = 0
 
-    def stop_reason(self, tree: Tree, now: float) -> StopReason | None:
-        """The budget that is spent, or that nothing is left to explore; None to go on."""
+    def resume(self, rollouts: int) -> None:
+        """Go on with a search that has done so many rollouts, past the rungs below them."""
+        self.rung = min(bisect_left(self.rungs, rollouts), len(self.rungs) - 1)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Tokens that a candidate is expected to take, at least 1."""
+        expected = _PRIOR_CANDIDATES * self.expected_tokens + self.spent_tokens
+        return max(expected / (_PRIOR_CANDIDATES + self.candidates), 1.0)
+
+    def spent(self, now: float) -> StopReason | None:
+        """The budget of seconds or tokens that is spent."""
         if now >= self.deadline:
             return StopReason.SECONDS
-        if self.spent_tokens >= self.tokens:
-            return StopReason.TOKENS
-        if tree.rollouts >= self.rollouts:
-            return StopReason.ROLLOUTS
-        return StopReason.EXHAUSTED if tree.exhausted else None
+        return StopReason.TOKENS if self.spent_tokens >= self.tokens else None
 
-    def affordable(self, tree: Tree) -> int:
+    def affordable(self, forest: Forest) -> int:
         """Candidates that may be asked for beside those in flight, 0 for none.
 
         Under Expansion.TRAJECTORY a candidate is a rollout. Under Expansion.STEP a trial is a step
         of one rollout, which takes as many candidates as a node may have.
         """
-        rollouts = self.rollouts - tree.rollouts
-        if tree.config.expansion is Expansion.TRAJECTORY:
+        tree = forest.config.tree
+        rollouts = self.rungs[self.rung] - forest.rollouts
+        if tree.expansion is Expansion.TRAJECTORY:
             rollouts -= self.in_flight
         else:
-            rollouts = tree.config.candidates if rollouts > tree.in_flight else 0
+            rollouts = tree.candidates if rollouts > forest.in_flight else 0
+        tokens = int((self.tokens - self.spent_tokens) / self.mean_tokens)
         if not self.candidates:
-            return max(rollouts, 0)
-        mean = max(self.spent_tokens / self.candidates, 1.0)
-        # Rounded up: the last candidate may cross the line, or small budgets would never be spent.
-        tokens = -int(-(self.tokens - self.spent_tokens) // mean) - self.in_flight
-        return max(min(rollouts, tokens), 0)
+            tokens = max(tokens, 1)
+        return max(min(rollouts, tokens - self.in_flight), 0)
+
+    def candidate_cap(self, most: int) -> int:
+        """Most tokens of the next candidate, of `most` that any may take; at least 1."""
+        return max(min(most, math.ceil(self.tokens - self.spent_tokens + self.mean_tokens)), 1)

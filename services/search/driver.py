@@ -1,25 +1,26 @@
-"""Drives one search: keeps trials in flight, feeds the tree, writes the log, minds the budget.
+"""Drives one search: keeps trials in flight, feeds the trees, writes the log, minds the budget.
 
-A search may begin from the trials that an earlier replica logged: the tree is folded from them, and
-what they spent is spent.
+A search may begin from the trials that an earlier replica logged: the trees are folded from them,
+and what they spent is spent.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from services.common import logs, tracing
-from services.search.answer import AnswerRule, is_settled, rank_answers
-from services.search.budget import Ledger, StopReason
+from services.search.budget import StopReason
 from services.search.clients.dependencies import DependencyError
 from services.search.clients.policy import Sampling
 from services.search.expander import Expander, Prefix, Yield
-from services.search.schemas import Models, Progress, Solution, SolveRequest, Usage
-from services.search.solution import describe
+from services.search.forest import Forest
+from services.search.plan import Plan
+from services.search.schemas import Models, Progress, Solution, Usage
+from services.search.solution import describe, progress
+from services.search.stopping import stop_reason
 from services.search.store.events import TrialTold, TrialUsage
 from services.search.store.journal import Journal
-from services.search.tree import Expansion, Guidance, Tree, TreeConfig, Trial
+from services.search.tree import Expansion, Trial
 
 log = logs.get(__name__)
 
@@ -29,42 +30,6 @@ _LOOK_SECONDS = 1.0
 _SEEDS_PER_TRIAL = 1_000
 # After a trial that a dependency failed, this long passes before the next is asked.
 _FAULT_PAUSE_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a search was asked for, settled at its start.
-
-    Attributes:
-        search_id: its id.
-        request: the request, defaults filled in.
-        config: the shape of its tree.
-        seed: seed of all sampling.
-        ppm: version of the PPM that guides it; None in an unguided search.
-        candidate_tokens: most new tokens of one candidate.
-        stall_seconds: how long trials may fail, without one that succeeds, for want of a
-            dependency before the search is given up.
-    """
-
-    search_id: str
-    request: SolveRequest
-    config: TreeConfig
-    seed: int
-    ppm: str | None
-    candidate_tokens: int
-    stall_seconds: float
-
-
-def tree_config(request: SolveRequest, ppm: str | None) -> TreeConfig:
-    """The shape of the tree of a request, guided by a PPM or by none."""
-    options = request.search
-    return TreeConfig(
-        candidates=options.candidates,
-        depth=options.depth,
-        exploration=options.exploration,
-        expansion=Expansion(options.expansion),
-        guidance=Guidance.CONSISTENCY if ppm is None else Guidance.PPM,
-    )
 
 
 class Driver:
@@ -82,18 +47,17 @@ class Driver:
         self._expander = expander
         self._journal = journal
         self._stalled = stalled
-        self._rule = AnswerRule(plan.request.search.answer)
         # Time counts while a replica holds the search, as far as its last logged trial.
         used = past[-1].progress.usage.seconds if past else 0.0
         self._begun = time.monotonic() - used
-        budget = plan.request.budget
-        self._ledger = Ledger(budget.rollouts, budget.tokens, self._begun + budget.seconds)
+        self._ledger = plan.ledger(self._begun)
         self._tasks: dict[asyncio.Task[None], tuple[Trial, Yield]] = {}
         self._usage = Usage()
         self._policies: set[str] = set()
         self._failing_since: float | None = None
         self._ask_after = 0.0
-        self.tree = Tree.replay(plan.config, [told.expanded for told in past])
+        self.forest = Forest.replay(plan.config, [told.expanded for told in past])
+        self._ledger.resume(self.forest.rollouts)
         for told in past:
             self._spend(told.usage, len(told.expanded.candidates), told.policy)
 
@@ -113,26 +77,18 @@ class Driver:
 
     def progress(self) -> Progress:
         """How far the search is."""
-        ranked = rank_answers(self.tree, self._rule)
-        return Progress(
-            search_id=self._plan.search_id,
-            answer=ranked[0].answer if ranked else None,
-            confidence=ranked[0].weight if ranked else 0.0,
-            usage=self._current_usage(),
-        )
+        return progress(self.forest, self._plan.search_id, self._current_usage())
 
     async def _loop(self) -> StopReason:
+        threshold = self._plan.request.search.confidence
         while True:
             now = time.monotonic()
-            if (reason := self._ledger.stop_reason(self.tree, now)) is not None:
+            if (reason := stop_reason(self.forest, self._ledger, threshold, now)) is not None:
                 return reason
-            left = self._ledger.rollouts - self.tree.rollouts
-            if is_settled(self.tree, rank_answers(self.tree, self._rule), self._rule, left):
-                return StopReason.CONFIDENT
             self._ask_more(now)
             pause = max(self._ask_after - now, 0.0)
             if not self._tasks and not pause:
-                # Nothing is affordable and nothing is under way: the last token is promised.
+                # Nothing is under way, and what is left is too little for another candidate.
                 return StopReason.TOKENS
             await self._await_some(min(pause or _LOOK_SECONDS, self._ledger.deadline - now))
 
@@ -153,8 +109,8 @@ class Driver:
         if now < self._ask_after:
             return
         while len(self._tasks) < self._plan.request.search.parallel:
-            affordable = self._ledger.affordable(self.tree)
-            trial = self.tree.ask(affordable) if affordable else None
+            affordable = self._ledger.affordable(self.forest)
+            trial = self.forest.ask(affordable) if affordable else None
             if trial is None:
                 return
             self._ledger.in_flight += trial.count
@@ -163,18 +119,18 @@ class Driver:
             self._tasks[task] = trial, harvest
 
     async def _expand(self, trial: Trial, into: Yield, seconds: float) -> None:
-        node = self.tree.nodes[trial.node_id]
+        node = self.forest.node(trial)
         prefix = Prefix(
             node.id,
             tuple((above.id, above.step) for above in node.path() if above.step is not None),
-            lambda identity: known.step if (known := self.tree.nodes.get(identity)) else None,
+            self.forest.known,
         )
         options = self._plan.request.search
         sampling = Sampling(
             temperature=options.temperature,
-            max_tokens=self._plan.candidate_tokens,
+            max_tokens=self._ledger.candidate_cap(self._plan.candidate_tokens),
             seed=self._plan.seed + trial.id * _SEEDS_PER_TRIAL,
-            max_steps=1 if self.tree.config.expansion is Expansion.STEP else 0,
+            max_steps=1 if self._plan.config.tree.expansion is Expansion.STEP else 0,
         )
         with tracing.span("trial", search=self._plan.search_id, trial=trial.id, node=node.id):
             await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
@@ -192,7 +148,7 @@ class Driver:
                 self._postpone(trial, error)
                 continue
             self._failing_since = None
-            expanded = self.tree.tell(trial.id, harvest.candidates)
+            expanded = self.forest.tell(trial.id, harvest.candidates)
             if expanded is not None:
                 events.append(TrialTold(expanded, harvest.usage(), self.progress(), policies))
         if events:
@@ -200,7 +156,7 @@ class Driver:
 
     def _postpone(self, trial: Trial, error: DependencyError) -> None:
         """Take back a trial that a dependency failed; raise when they have failed for too long."""
-        self.tree.forget(trial.id)
+        self.forest.forget(trial.id)
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         if now - self._failing_since >= self._plan.stall_seconds:
@@ -219,7 +175,7 @@ class Driver:
     async def _abandon(self) -> None:
         for task, (trial, _) in self._tasks.items():
             task.cancel()
-            self.tree.forget(trial.id)
+            self.forest.forget(trial.id)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
@@ -229,15 +185,13 @@ class Driver:
             update={
                 "policy_tokens": self._usage.policy_tokens
                 + sum(harvest.policy_tokens for harvest in under_way),
-                "rollouts": self.tree.rollouts,
-                "nodes": len(self.tree.nodes) - 1,
+                "rollouts": self.forest.rollouts,
+                "nodes": self.forest.size,
                 "seconds": round(time.monotonic() - self._begun, 3),
             }
         )
 
     def solution(self, reason: StopReason) -> Solution:
-        """The result as the tree stands."""
+        """The result as the trees stand."""
         models = Models(policy=",".join(sorted(self._policies)), ppm=self._plan.ppm)
-        return describe(
-            self.tree, self._rule, self._plan.search_id, reason, self._current_usage(), models
-        )
+        return describe(self.forest, self._plan.search_id, reason, self._current_usage(), models)

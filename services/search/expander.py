@@ -32,7 +32,7 @@ class Prefix:
     Attributes:
         node_id: the node.
         path: ids and steps from the root's child down to the node; empty at the root.
-        known: the result of a child of the node that is in the tree already, by its id.
+        known: the result of a step that is in a tree of the search already, by its id.
     """
 
     node_id: str

@@ -6,9 +6,10 @@ from services.common.grading.grader import Grader
 from services.search.answer_book import AnswerBook
 from services.search.clients.dependencies import Dependency, Monitor
 from services.search.clients.services import Services
-from services.search.driver import Driver, Plan
+from services.search.driver import Driver
 from services.search.expander import Expander, Tools
 from services.search.holder import Holder
+from services.search.plan import Plan
 from services.search.settings import SearchSettings
 from services.search.store.events import Started, TrialTold
 from services.search.store.journal import Journal

@@ -14,10 +14,11 @@ from services.common.grading.grader import Grader
 from services.search.adoption import Adoption
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import Dependency, DependencyError, Monitor
-from services.search.driver import tree_config
 from services.search.holder import Fate, Holder
 from services.search.launcher import Launcher
-from services.search.schemas import MAX_SEED, Solution, SolveRequest
+from services.search.options import MAX_SEED
+from services.search.plan import forest_config
+from services.search.schemas import Solution, SolveRequest
 from services.search.settings import SearchSettings
 from services.search.store import keys
 from services.search.store.claims import Claims
@@ -235,7 +236,7 @@ class Manager:
         ppm = await self._launcher.ppm_version()
         return Started(
             request=request,
-            config=tree_config(request, ppm),
+            config=forest_config(request, ppm),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             ppm=ppm,
         )

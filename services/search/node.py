@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,7 +63,7 @@ def child_id(parent_id: str, text: str, ends_code: bool) -> str:
     return hashlib.blake2b(content, digest_size=10).hexdigest()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """A node; its path from the root is a partial solution.
 
@@ -75,12 +74,16 @@ class Node:
         depth: steps from the root.
         draws: candidates that the policy was asked for at this node.
         samples: times that the policy proposed this step at its parent.
-        expanding: whether a trial that expands this node is in flight.
-        closed: whether nothing below can be explored any more.
+        expanding: trials in flight that expand this node.
+        closed: whether nothing at or below it can be explored any more.
+        free: whether something at or below it can be expanded now.
+        open_children: children that are not closed.
+        free_children: children that are free.
         visits: N of UCT: rollouts backed up through here, plus one for an initial PPM value.
         in_flight: expected rollouts of trials that are under way through here.
         value_units: sum of the values backed up, in 1/UNITS.
         votes: rollouts through here by the answer that they reached.
+        children: by id.
     """
 
     id: str
@@ -89,12 +92,16 @@ class Node:
     depth: int = 0
     draws: int = 0
     samples: int = 0
-    expanding: bool = False
-    closed: bool = False
+    expanding: int = 0
+    # A new node is not counted by its parent until the tree has settled it.
+    closed: bool = True
+    free: bool = False
+    open_children: int = 0
+    free_children: int = 0
     visits: int = 0
     in_flight: int = 0
     value_units: int = 0
-    votes: Counter[str] = field(default_factory=Counter)
+    votes: dict[str, int] = field(default_factory=dict)
     children: dict[str, "Node"] = field(default_factory=dict)
 
     @property
@@ -109,12 +116,7 @@ class Node:
 
     def path(self) -> list["Node"]:
         """The nodes from the root's child down to this one; empty for the root."""
-        nodes = []
-        node = self
-        while node.parent is not None:
-            nodes.append(node)
-            node = node.parent
-        return nodes[::-1]
+        return self.ancestry()[-2::-1]
 
     def ancestry(self) -> list["Node"]:
         """This node and all above it, up to the root."""
@@ -123,8 +125,27 @@ class Node:
             nodes.append(above)
         return nodes
 
+    def mark(self, *, closed: bool, free: bool) -> bool:
+        """Note both, here and in the parent's counts; whether either has changed."""
+        if closed is self.closed and free is self.free:
+            return False
+        if self.parent is not None:
+            self.parent.open_children += self.closed - closed
+            self.parent.free_children += free - self.free
+        self.closed, self.free = closed, free
+        return True
 
-def uct(q: float, visits: int, parent_visits: int, exploration: float) -> float:
+
+def likelihood(node: Node) -> float:
+    """Mean natural-log probability of the tokens from the root to a node, at most 0."""
+    steps = [above.step for above in node.path() if above.step is not None]
+    tokens = sum(step.tokens for step in steps)
+    if not tokens:
+        return 0.0
+    return sum(step.mean_logprob * step.tokens for step in steps) / tokens
+
+
+def uct(q: float, visits: int, log_parent_visits: float, exploration: float) -> float:
     """UCT of a child (rStar-Math, equation 1): Q + c * sqrt(ln N_parent / N).
 
     Both counts include rollouts in flight (WU-UCT, arXiv 1810.11755), so that parallel trials
@@ -132,4 +153,4 @@ def uct(q: float, visits: int, parent_visits: int, exploration: float) -> float:
     """
     if visits == 0:
         return math.inf
-    return q + exploration * math.sqrt(math.log(max(parent_visits, 1)) / visits)
+    return q + exploration * math.sqrt(log_parent_visits / visits)

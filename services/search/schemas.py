@@ -4,16 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from services.search.options import Budget, Request, SearchOptions
+
 MAX_PROBLEM_CHARS = 16_384
-MAX_ROLLOUTS = 10_000
-MAX_TOKENS = 10_000_000
-MAX_SECONDS = 3_600
-MAX_CANDIDATES = 64
-MAX_DEPTH = 64
-MAX_PARALLEL = 64
-MAX_EXPLORATION = 100
-MAX_TEMPERATURE = 2
-MAX_SEED = 2**62
 
 
 def _readable(text: str) -> str:
@@ -26,50 +19,7 @@ def _readable(text: str) -> str:
     return text
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-Int = Annotated[int, Field(strict=True)]
-Float = Annotated[float, Field(strict=True)]
-
-
-class Budget(_Request):
-    """What a search may spend; it ends when any part is spent."""
-
-    rollouts: Int = Field(
-        32, ge=1, le=MAX_ROLLOUTS, description="Walks from the root to the end of a solution."
-    )
-    tokens: Int = Field(4_000, ge=1, le=MAX_TOKENS, description="New tokens of the policy.")
-    seconds: Float = Field(120.0, gt=0, le=MAX_SECONDS, description="Wall-clock seconds.")
-
-
-class SearchOptions(_Request):
-    """The shape of a search."""
-
-    candidates: Int = Field(
-        8, ge=1, le=MAX_CANDIDATES, description="Candidates drawn at each node."
-    )
-    depth: Int = Field(16, ge=1, le=MAX_DEPTH, description="Most steps of a solution.")
-    exploration: Float = Field(2.0, ge=0, le=MAX_EXPLORATION, description="Constant c of UCT.")
-    temperature: Float = Field(
-        0.8, ge=0, le=MAX_TEMPERATURE, description="Softmax temperature of the policy."
-    )
-    parallel: Int = Field(4, ge=1, le=MAX_PARALLEL, description="Expansions in flight at once.")
-    seed: Int | None = Field(
-        None, ge=0, le=MAX_SEED, description="Seed of all sampling; random where it is not given."
-    )
-    answer: Literal["best", "majority", "weighted"] = Field(
-        "weighted", description="How the answer is chosen among finished solutions."
-    )
-    expansion: Literal["step", "trajectory"] = Field(
-        "trajectory",
-        description="How far a candidate runs: one step, as in the paper, or to the end of the "
-        "solution, whose steps then all become nodes.",
-    )
-
-
-class SolveRequest(_Request):
+class SolveRequest(Request):
     """One problem, what may be spent on it, and how to search."""
 
     model_config = ConfigDict(
@@ -91,6 +41,12 @@ class SolveRequest(_Request):
     )
     budget: Budget = Budget()
     search: SearchOptions = SearchOptions()
+    ground_truth: Annotated[str, Field(strict=True), AfterValidator(_readable)] | None = Field(
+        None,
+        max_length=MAX_PROBLEM_CHARS,
+        description="The known answer, for making training data: solutions are then worth +1 where "
+        "they agree with it and -1 where they do not, and no agreement among them ends the search.",
+    )
     stream: Annotated[bool, Field(strict=True)] = Field(
         False, description="Whether to answer with server-sent events: progress, then solution."
     )
@@ -152,11 +108,12 @@ class Solution(BaseModel):
     confidence: float = Field(description="The answer's share of the weight of all answers.")
     steps: list[Step] = Field(description="The best solution that ends in the answer.")
     alternatives: list[Alternative] = Field(description="All answers by falling weight.")
-    stop_reason: Literal["rollouts", "tokens", "seconds", "confident", "exhausted", "cancelled"] = (
-        Field(
-            description="Which budget was spent; or confident: no rollout left could change the "
-            "answer; exhausted: the tree has nothing left to explore; cancelled: by its caller."
-        )
+    stop_reason: Literal[
+        "rollouts", "tokens", "seconds", "confident", "solved", "exhausted", "cancelled"
+    ] = Field(
+        description="Which budget was spent; or confident: nothing left could change the answer, "
+        "or its posterior passed the threshold; solved: the known answer was found by the end of a "
+        "rung; exhausted: nothing is left to explore; cancelled: by its caller."
     )
     usage: Usage
     models: Models

@@ -1,41 +1,46 @@
 """The result of a search, as its caller sees it; pure."""
 
 from services.common.steps import split_comment
-from services.search.answer import AnswerRule, rank_answers
 from services.search.budget import StopReason
+from services.search.forest import Forest
 from services.search.node import Node
-from services.search.schemas import Alternative, Models, Solution, Step, Usage
-from services.search.tree import Guidance, Tree
+from services.search.schemas import Alternative, Models, Progress, Solution, Step, Usage
+
+
+def progress(forest: Forest, search_id: str, usage: Usage) -> Progress:
+    """How far a search is; takes the same time however much it has found."""
+    leader = forest.ballot.leader
+    return Progress(
+        search_id=search_id,
+        answer=leader.answer if leader else None,
+        confidence=forest.ballot.share(leader) if leader else 0.0,
+        usage=usage,
+    )
 
 
 def describe(
-    tree: Tree,
-    rule: AnswerRule,
-    search_id: str,
-    reason: StopReason,
-    usage: Usage,
-    models: Models,
+    forest: Forest, search_id: str, reason: StopReason, usage: Usage, models: Models
 ) -> Solution:
-    """The solution of a tree under an answer rule."""
-    ranked = rank_answers(tree, rule)
-    chosen = ranked[0] if ranked else None
+    """The result of a search under its answer rule."""
+    ballot = forest.ballot
+    chosen = ballot.leader
     return Solution(
         search_id=search_id,
         answer=chosen.answer if chosen else None,
-        confidence=chosen.weight if chosen else 0.0,
-        steps=_steps(tree, chosen.best) if chosen else [],
+        confidence=ballot.share(chosen) if chosen else 0.0,
+        steps=_steps(forest, forest.best_solution(chosen)) if chosen else [],
         alternatives=[
-            Alternative(answer=one.answer, weight=one.weight, trajectories=one.trajectories)
-            for one in ranked
+            Alternative(answer=one.answer, weight=ballot.share(one), trajectories=one.trajectories)
+            for one in ballot.ranked()
         ],
         stop_reason=reason.value,
         usage=usage,
         models=models,
-        guided=tree.config.guidance is Guidance.PPM,
+        guided=forest.config.guided,
     )
 
 
-def _steps(tree: Tree, leaf: Node) -> list[Step]:
+def _steps(forest: Forest, leaf: Node) -> list[Step]:
     """The steps of the solution that ends at a leaf, from the first."""
     steps = []
     code_ended = False
@@ -49,7 +54,7 @@ def _steps(tree: Tree, leaf: Node) -> list[Step]:
                 text=comment,
                 code=code,
                 output=node.step.output,
-                q=tree.q(node),
+                q=forest.q(node),
                 visits=node.visits,
                 ppm_score=node.step.ppm_score,
             )

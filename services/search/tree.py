@@ -1,20 +1,24 @@
-"""The search tree of rStar-Math (arXiv 2501.04519, section 3.3): pure, no I/O, no clock.
+"""A search tree of rStar-Math (arXiv 2501.04519, section 3.3): pure, no I/O, no clock.
 
 Four phases in two calls::
 
     trial = tree.ask()                    # select: a node to expand, its path marked in flight
     event = tree.tell(trial.id, ...)      # expand, evaluate, backup; idempotent by trial id
 
-The tree is a fold over the events that `tell` returns: `Tree.replay` rebuilds it from them. Trials
-may be told in any order: ids are hashes of content, values are summed as integers, and a node is
-expanded by one trial at a time.
+The tree is a fold over the events that `tell` returns: applying them again rebuilds it. Trials may
+be told in any order: ids are hashes of content and values are summed as integers.
+
+What is common to all methods is here. A method (services.search.methods) says which node comes
+next and what a rollout is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.search.node import ROOT_ID, UNITS, Node, Outcome, StepResult, child_id, uct
+from services.search.answer import Ballot
+from services.search.node import ROOT_ID, UNITS, Node, Outcome, StepResult, child_id
 
 
 class Expansion(StrEnum):
@@ -31,19 +35,20 @@ class Guidance(StrEnum):
     """What values mean."""
 
     PPM = "ppm"
-    """Each node starts with its PPM score as one visit (equation 3), and a solution backs up the
-    score of its last step."""
+    """Each open node starts with its PPM score as one visit (equation 3), and a solution backs up
+    the score of its last step."""
     CONSISTENCY = "consistency"
-    """Without a PPM: a solution is worth 2p - 1, where p is the share of all solutions so far that
-    agree with its answer; it changes as answers come in."""
+    """Without a PPM: a solution is worth 2p - 1, where p is the share of all solutions of its tree
+    so far that agree with its answer; it changes as answers come in."""
     GROUND_TRUTH = "ground_truth"
-    """Terminal-guided (equation 2), for making training data: +1 for a right answer, -1 for a wrong
-    one."""
+    """Terminal-guided, for making training data: a solution is worth +1 where its answer is right,
+    -1 where it is wrong (equation 2). Where a PPM scores the steps, nodes start with its scores
+    (equation 3), as in the paper's rounds 3 and 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeConfig:
-    """The shape of a search.
+    """The shape of a tree.
 
     Attributes:
         candidates: candidates drawn at each node.
@@ -72,53 +77,60 @@ class Trial:
     """A request to expand a node.
 
     Attributes:
-        id: counts up from 0.
-        rollout: the rollout that it belongs to.
+        id: unique over all trees of a search.
+        rollout: the rollout of its tree that it belongs to.
         node_id: the node to expand.
         count: candidates wanted, at least 1.
+        tree: which of the search's trees.
     """
 
     id: int
     rollout: int
     node_id: str
     count: int
+    tree: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
-    """The event of a trial told: all that the tree's state depends on."""
+    """The event of a trial told: all that the trees' state depends on."""
 
     trial: int
     rollout: int
     node_id: str
     count: int
     candidates: tuple[Candidate, ...]
+    tree: int = 0
 
 
-class Tree:
-    """A Monte Carlo tree search over reasoning steps. Not thread-safe; every call is immediate."""
+class EventError(ValueError):
+    """An event that does not belong to the tree that it is applied to."""
 
-    def __init__(self, config: TreeConfig) -> None:
+
+class Tree(ABC):
+    """A tree of reasoning steps. Not thread-safe; every call is immediate.
+
+    A call costs time in proportion to the depth and width of the path that it touches (and, with
+    Guidance.CONSISTENCY, to the different answers below it), whatever the size of the tree.
+    """
+
+    def __init__(self, config: TreeConfig, ballot: Ballot, index: int = 0, trees: int = 1) -> None:
+        """Args:
+        config: its shape.
+        ballot: where its solutions vote.
+        index: which of `trees` trees this is; its trials are numbered index, index + trees, ...
+        """
         self.config = config
+        self.ballot = ballot
+        self.index = index
         self.root = Node(ROOT_ID)
         self.nodes: dict[str, Node] = {ROOT_ID: self.root}
         self.rollouts = 0
+        self._stride = trees
         self._trials: dict[int, Trial] = {}
         self._told: set[int] = set()
-        self._next_trial = 0
+        self._next_trial = index
         self._next_rollout = 0
-        self._root_barren = False
-        """Whether the last expansion of the root brought nothing that was not known."""
-        self._walks: dict[int, Node] = {}
-        """Rollouts under way (Expansion.STEP): where each stands between two trials."""
-
-    @classmethod
-    def replay(cls, config: TreeConfig, events: Iterable[Expanded]) -> "Tree":
-        """The tree that these events made, with nothing in flight."""
-        tree = cls(config)
-        for event in events:
-            tree._apply(event)
-        return tree
 
     @property
     def exhausted(self) -> bool:
@@ -130,19 +142,18 @@ class Tree:
         """Trials asked and not yet told or forgotten."""
         return len(self._trials)
 
-    def terminals(self) -> Iterator[Node]:
-        """The nodes that end a solution with an answer."""
-        return (node for node in self.nodes.values() if node.outcome is Outcome.TERMINAL)
-
     def q(self, node: Node) -> float:
         """Q-value of a node, -1 to 1: the mean value of the rollouts through it; 0 with none."""
         if node.visits == 0:
             return 0.0
         units = node.value_units
         if self.config.guidance is Guidance.CONSISTENCY and node.votes:
-            total = self.root.votes.total()
-            agreeing = sum(n * self.root.votes[answer] for answer, n in node.votes.items())
-            return (2 * agreeing / total - node.votes.total() + units / UNITS) / node.visits
+            all_votes = self.root.votes
+            total, own, agreeing = sum(all_votes.values()), 0, 0
+            for answer, votes in node.votes.items():
+                own += votes
+                agreeing += votes * all_votes[answer]
+            return (2 * agreeing / total - own + units / UNITS) / node.visits
         return units / UNITS / node.visits
 
     # ---- select -------------------------------------------------------------------------------
@@ -156,50 +167,33 @@ class Tree:
         Returns:
             A trial; None while all that is left is in flight, or when the tree is exhausted.
         """
-        for rollout, start in sorted(self._walks.items(), key=lambda item: item[0]):
-            if start.closed:
-                del self._walks[rollout]
-            elif (node := self._select(start)) is not None:
-                del self._walks[rollout]
-                return self._begin(node, rollout, max_count)
-        if (node := self._select(self.root)) is None:
+        if (selected := self._select()) is None:
             return None
-        self._next_rollout += 1
-        return self._begin(node, self._next_rollout - 1, max_count)
-
-    def _begin(self, node: Node, rollout: int, max_count: int | None) -> Trial:
-        # The root may be asked for another round when it has had all its candidates.
-        wanted = self.config.candidates - node.draws % self.config.candidates
+        node, rollout = selected
+        wanted = self._wanted(node)
         count = wanted if max_count is None else max(1, min(wanted, max_count))
-        trial = Trial(self._next_trial, rollout, node.id, count)
-        self._next_trial += 1
+        trial = Trial(self._next_trial, rollout, node.id, count, self.index)
+        self._next_trial += self._stride
+        self._next_rollout = max(self._next_rollout, rollout + 1)
         self._trials[trial.id] = trial
-        node.expanding = True
-        for above in node.ancestry():
-            above.in_flight += self._expected_rollouts(trial)
+        node.expanding += 1
+        self._count_in_flight(trial, node, 1)
         return trial
 
-    def _expected_rollouts(self, trial: Trial) -> int:
-        return trial.count if self.config.expansion is Expansion.TRAJECTORY else 1
+    @abstractmethod
+    def _select(self) -> tuple[Node, int] | None:
+        """The node to expand next, and the rollout that expands it; None where there is none."""
 
-    def _select(self, start: Node) -> Node | None:
-        """The best node at or below `start` that can be expanded now; depth first in UCT order."""
-        stack = [start]
-        while stack:
-            node = stack.pop()
-            if node.closed:
-                continue
-            if not node.expanding and self._wants_more(node):
-                return node
-            # The best child is popped first; the others wait in case nothing below it is free.
-            stack.extend(sorted(node.children.values(), key=self._rank))
-        return None
+    def _wanted(self, node: Node) -> int:
+        """Candidates to draw at a node that is selected."""
+        # A node may be given another round when it has had all its candidates.
+        return self.config.candidates - node.draws % self.config.candidates
 
-    def _rank(self, node: Node) -> tuple[float, str]:
-        parent = node.parent
-        above = parent.visits + parent.in_flight if parent else 0
-        score = uct(self.q(node), node.visits + node.in_flight, above, self.config.exploration)
-        return score, node.id
+    def _count_in_flight(self, trial: Trial, node: Node, sign: int) -> None:
+        rollouts = trial.count if self.config.expansion is Expansion.TRAJECTORY else 1
+        for above in node.ancestry():
+            above.in_flight += sign * rollouts
+        self._settle(node)
 
     # ---- expand, evaluate, backup -------------------------------------------------------------
 
@@ -212,12 +206,14 @@ class Tree:
         trial = self._release(trial_id)
         if trial is None:
             return None
-        event = Expanded(trial.id, trial.rollout, trial.node_id, trial.count, tuple(candidates))
-        self._apply(event)
+        event = Expanded(
+            trial.id, trial.rollout, trial.node_id, trial.count, tuple(candidates), self.index
+        )
+        self.apply(event)
         return event
 
     def forget(self, trial_id: int) -> None:
-        """Take back a trial that will never be told, and its rollout; unknown ones are ignored."""
+        """Take back a trial that will never be told; unknown ones are ignored."""
         self._release(trial_id)
 
     def _release(self, trial_id: int) -> Trial | None:
@@ -225,38 +221,37 @@ class Tree:
         if trial is None:
             return None
         node = self.nodes[trial.node_id]
-        node.expanding = False
-        for above in node.ancestry():
-            above.in_flight -= self._expected_rollouts(trial)
+        node.expanding -= 1
+        self._count_in_flight(trial, node, -1)
         return trial
 
-    def _apply(self, event: Expanded) -> None:
+    def apply(self, event: Expanded) -> None:
+        """Fold one event in, live or from a log; one that was folded in before changes nothing.
+
+        Raises:
+            EventError: it expands a node that the tree does not have.
+        """
         if event.trial in self._told:
             return
+        if (node := self.nodes.get(event.node_id)) is None:
+            raise EventError(f"trial {event.trial}: no node {event.node_id!r} in the tree")
         self._told.add(event.trial)
-        self._next_trial = max(self._next_trial, event.trial + 1)
+        self._next_trial = max(self._next_trial, event.trial + self._stride)
         self._next_rollout = max(self._next_rollout, event.rollout + 1)
-        node = self.nodes[event.node_id]
         known = len(self.nodes)
         # A call that was cut short is made up for later; one that brought nothing is not repeated.
         node.draws += len(event.candidates) or event.count
         leaves = [self._graft(node, candidate) for candidate in event.candidates]
-        if node is self.root:
-            self._root_barren = len(self.nodes) == known
-        if self.config.expansion is Expansion.TRAJECTORY:
-            self.rollouts += len(event.candidates)
-            for leaf in leaves:
-                self._backup(leaf)
-        else:
-            self._advance(event.rollout, node, leaves)
-        for leaf in (node, *leaves):
-            self._settle(leaf)
+        self._grow(event, node, leaves, len(self.nodes) - known)
+        for leaf in leaves:
+            self._settle(leaf, node)
+        self._settle(node)
 
     def _graft(self, node: Node, candidate: Candidate) -> Node:
         """Add a candidate's steps below a node, merged with those that are there; its last node."""
         at = node
         for step in candidate.steps:
-            if self._too_deep(at) and not at.awaits_answer:
+            if at.outcome is not Outcome.OPEN or (self._too_deep(at) and not at.awaits_answer):
                 break
             if at is not node:
                 at.draws += 1
@@ -269,12 +264,23 @@ class Tree:
         if identity in parent.children:
             return parent.children[identity]
         child = Node(identity, parent, step, parent.depth + 1)
-        if self.config.guidance is Guidance.PPM and step.ppm_score is not None:
+        if step.ppm_score is not None and step.outcome is Outcome.OPEN:
             child.visits = 1
             child.value_units = round(step.ppm_score * UNITS)
         parent.children[identity] = child
         self.nodes[identity] = child
         return child
+
+    @abstractmethod
+    def _grow(self, event: Expanded, node: Node, leaves: Sequence[Node], fresh: int) -> None:
+        """Count and back up the rollouts that ended with this expansion.
+
+        Args:
+            event: what is folded in.
+            node: the node that was expanded.
+            leaves: the last node of each candidate.
+            fresh: nodes that were not known before.
+        """
 
     def _reward(self, leaf: Node) -> float:
         """Value of a rollout that ended at `leaf`, -1 to 1, beyond its vote."""
@@ -293,20 +299,9 @@ class Tree:
             node.visits += 1
             node.value_units += units
             if answer is not None:
-                node.votes[answer] += 1
-
-    def _advance(self, rollout: int, node: Node, leaves: Sequence[Node]) -> None:
-        """Back up what a step of a rollout reached, and end the rollout or let it go on."""
-        terminal = [leaf for leaf in leaves if leaf.outcome is Outcome.TERMINAL]
-        for leaf in terminal:
-            self._backup(leaf)
-        if not terminal and not all(self._is_end(leaf) for leaf in leaves):
-            self._walks[rollout] = node
-            return
-        self._walks.pop(rollout, None)
-        self.rollouts += 1
-        if not terminal:
-            self._backup(node)
+                node.votes[answer] = node.votes.get(answer, 0) + 1
+        if answer is not None:
+            self.ballot.cast(leaf)
 
     def _too_deep(self, node: Node) -> bool:
         return node.depth >= self.config.depth
@@ -315,25 +310,28 @@ class Tree:
         """Whether no step can follow, whatever the policy says."""
         return node.outcome is not Outcome.OPEN or node.awaits_answer or self._too_deep(node)
 
+    def _is_alive(self, leaf: Node, node: Node) -> bool:
+        """Whether a candidate drawn at `node` brought a step that can be followed."""
+        return leaf is not node and not self._is_end(leaf)
+
+    @abstractmethod
     def _wants_more(self, node: Node) -> bool:
-        """Whether more candidates may be drawn at an open node.
+        """Whether more candidates may be drawn at a node where steps can follow."""
 
-        Where solutions are short, all that began with the first candidates is soon closed. Rather
-        than leave a budget unspent, whole trajectories go on from the root, for as long as that
-        brings anything new.
-        """
-        if node.draws < self.config.candidates:
-            return True
-        return (
-            node is self.root
-            and self.config.expansion is Expansion.TRAJECTORY
-            and not self._root_barren
-            and all(child.closed for child in node.children.values())
-        )
+    def _may_expand(self, node: Node) -> bool:
+        """Whether a node may be expanded now: it wants more, and no trial is at it."""
+        return not node.expanding and self._wants_more(node)
 
-    def _settle(self, leaf: Node) -> None:
-        """Recompute from a node upwards whether anything is left to explore."""
-        for node in leaf.ancestry():
-            node.closed = self._is_end(node) or (
-                not self._wants_more(node) and all(child.closed for child in node.children.values())
-            )
+    def _settle(self, node: Node, top: Node | None = None) -> None:
+        """Recompute upwards what is closed and free: up to `top`, and on while anything changes."""
+        at: Node | None = node
+        is_forced = top is not None
+        while at is not None:
+            open_below, is_end = at.open_children > 0, self._is_end(at)
+            closed = is_end or (not open_below and not self._wants_more(at))
+            free = not closed and (at.free_children > 0 or self._may_expand(at))
+            has_changed = at.mark(closed=closed, free=free)
+            is_forced = is_forced and at is not top
+            if not has_changed and not is_forced:
+                return
+            at = at.parent

@@ -1,7 +1,7 @@
 """The events of a search's log and their encoding.
 
-The log alone rebuilds the tree (`tree.Tree.replay`), and says what the search was asked, used and
-answered. Decoding validates: a malformed entry or an unknown schema is refused by name.
+The log alone rebuilds the trees (`forest.Forest.replay`), and says what the search was asked, used
+and answered. Decoding validates: a malformed entry or an unknown schema is refused by name.
 """
 
 import time
@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from services.search.forest import ForestConfig
 from services.search.schemas import Progress, Solution, SolveRequest
-from services.search.tree import Expanded, TreeConfig
+from services.search.tree import Expanded
 
 SCHEMA = 2
 
@@ -33,7 +34,7 @@ class Started:
 
     Attributes:
         request: what was asked, defaults filled in.
-        config: the shape of its tree.
+        config: the shape of its trees.
         seed: seed of all sampling.
         ppm: version of the PPM that guides it; None in an unguided search.
         schema: version of this log's encoding.
@@ -41,7 +42,7 @@ class Started:
     """
 
     request: SolveRequest
-    config: TreeConfig
+    config: ForestConfig
     seed: int
     ppm: str | None
     schema: int = SCHEMA
@@ -62,7 +63,7 @@ class TrialTold:
     """A trial was told to the tree.
 
     Attributes:
-        expanded: what the tree is folded from.
+        expanded: what the trees are folded from.
         usage: what it spent.
         progress: how far the search is after it.
         policy: versions of the policy that made its candidates.

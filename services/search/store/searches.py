@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.search.schemas import MAX_SECONDS
+from services.search.options import MAX_SECONDS
 from services.search.store import entry, keys, scripts, summary
 from services.search.store.connection import Connection, evaluation
 from services.search.store.entry import Entry

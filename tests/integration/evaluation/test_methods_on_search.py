@@ -67,5 +67,5 @@ async def test_search_ends_with_its_tokens(rig: StartRig) -> None:
         different_answers(one.policy)
         found = await solve(one, one_method("search", "tokens=900"))
     assert found.stop_reason == pb.STOP_REASON_TOKENS
-    # The candidates that are in flight when the line is crossed are still counted.
-    assert 900 <= found.usage.policy_tokens < 2 * 900
+    # Candidates take 40 tokens here, so about one more or less than the budget has room for.
+    assert 800 < found.usage.policy_tokens < 1000

@@ -10,10 +10,10 @@ import redis.asyncio
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2
+from services.search.forest import Forest
 from services.search.node import Outcome
 from services.search.store import keys
 from services.search.store.events import Finished, Started, TrialTold
-from services.search.tree import Tree
 from tests.integration.search.conftest import Rig, StartRig, until
 from tests.support.scripted import solution, votes
 
@@ -67,9 +67,10 @@ async def test_the_log_alone_rebuilds_the_tree(rig: StartRig) -> None:
         assert isinstance(finished, Finished)
         assert finished.solution.model_dump() == body
         assert all(isinstance(event, TrialTold) for event in trials)
-        tree = Tree.replay(started.config, [t.expanded for t in trials if isinstance(t, TrialTold)])
-        assert len(tree.nodes) - 1 == body["usage"]["nodes"]
-        assert tree.rollouts == body["usage"]["rollouts"]
+        told = [trial.expanded for trial in trials if isinstance(trial, TrialTold)]
+        forest = Forest.replay(started.config, told)
+        assert forest.size == body["usage"]["nodes"]
+        assert forest.rollouts == body["usage"]["rollouts"]
 
 
 async def test_a_failing_step_is_dropped_and_its_error_kept(rig: StartRig) -> None:

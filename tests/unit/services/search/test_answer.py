@@ -2,24 +2,27 @@
 
 import pytest
 
-from services.search.answer import AnswerRule, is_settled, rank_answers
-from services.search.tree import Candidate, Expansion, Guidance, Tree
-from tests.support.search_world import answered, config, step
+from services.search.answer import AnswerRule
+from services.search.forest import Forest
+from services.search.tree import Guidance
+from tests.support.search_world import answered, chain, forest, step, told
 
 
-def tree_of(*solutions: tuple[str, float], guidance: Guidance = Guidance.PPM) -> Tree:
-    """A tree whose root has these solutions: answers and PPM scores."""
-    tree = Tree(config(candidates=len(solutions), guidance=guidance))
-    trial = tree.ask()
-    assert trial is not None
-    tree.tell(
-        trial.id,
-        [
-            Candidate((answered(f"step {index}", answer, ppm_score=score),))
+def forest_of(
+    *solutions: tuple[str, float],
+    rule: AnswerRule = AnswerRule.WEIGHTED,
+    guidance: Guidance = Guidance.PPM,
+) -> Forest:
+    """A forest of solutions: answers and PPM scores."""
+    grown = forest(candidates=len(solutions), answer=rule, guidance=guidance)
+    told(
+        grown,
+        *(
+            chain(answered(f"step {index}", answer, ppm_score=score))
             for index, (answer, score) in enumerate(solutions)
-        ],
+        ),
     )
-    return tree
+    return grown
 
 
 @pytest.mark.parametrize(
@@ -31,55 +34,67 @@ def tree_of(*solutions: tuple[str, float], guidance: Guidance = Guidance.PPM) ->
     ],
 )
 def test_rules_weigh_answers_differently(rule: AnswerRule, answer: str, weight: float) -> None:
-    tree = tree_of(("5", -0.8), ("5", -0.8), ("5", 0.1), ("7", 0.9))
-    ranked = rank_answers(tree, rule)
-    assert ranked[0].answer == answer
-    assert ranked[0].weight == pytest.approx(weight)
-    assert sum(one.weight for one in ranked) == pytest.approx(1)
+    grown = forest_of(("5", -0.8), ("5", -0.8), ("5", 0.1), ("7", 0.9), rule=rule)
+    ballot = grown.ballot
+    assert ballot.leader is not None
+    assert ballot.leader.answer == answer
+    assert ballot.share(ballot.leader) == pytest.approx(weight)
+    ranked = ballot.ranked()
+    assert sum(map(ballot.share, ranked)) == pytest.approx(1)
     assert {one.answer: one.trajectories for one in ranked} == {"5": 3, "7": 1}
 
 
 def test_the_best_solution_of_an_answer_is_its_highest_scored() -> None:
-    tree = tree_of(("5", -0.8), ("5", 0.1), ("7", 0.9))
-    by_answer = {one.answer: one.best for one in rank_answers(tree, AnswerRule.MAJORITY)}
-    assert by_answer["5"].step is not None
-    assert by_answer["5"].step.text == "step 1"
+    grown = forest_of(("5", -0.8), ("5", 0.1), ("7", 0.9))
+    (five,) = [one for one in grown.ballot.ranked() if one.answer == "5"]
+    best = grown.best_solution(five).step
+    assert best is not None
+    assert best.text == "step 1"
 
 
-def test_without_a_ppm_weighted_is_majority_and_best_follows_agreement() -> None:
-    tree = tree_of(("5", 0), ("5", 0), ("7", 0), guidance=Guidance.CONSISTENCY)
-    majority = [(a.answer, a.weight) for a in rank_answers(tree, AnswerRule.MAJORITY)]
-    assert majority == [(a.answer, a.weight) for a in rank_answers(tree, AnswerRule.WEIGHTED)]
-    assert rank_answers(tree, AnswerRule.BEST)[0].answer == "5"
+def test_without_a_ppm_the_best_solution_has_the_highest_mean_q() -> None:
+    grown = forest(candidates=4)
+    told(
+        grown,
+        chain(step("doubted"), answered("a", "5")),
+        chain(step("doubted"), answered("b", "7")),
+        chain(step("trusted"), answered("c", "5")),
+        chain(step("trusted"), answered("d", "5")),
+    )
+    assert grown.ballot.leader is not None
+    best = grown.best_solution(grown.ballot.leader)
+    first = best.path()[0].step
+    assert first is not None
+    assert first.text == "trusted"
+
+
+@pytest.mark.parametrize("rule", AnswerRule)
+def test_without_a_ppm_every_rule_is_majority(rule: AnswerRule) -> None:
+    solutions = [("5", 0.0), ("5", 0.0), ("7", 0.0)]
+    grown = forest_of(*solutions, rule=rule, guidance=Guidance.CONSISTENCY)
+    shares = [(one.answer, grown.ballot.share(one)) for one in grown.ballot.ranked()]
+    assert shares == [("5", pytest.approx(2 / 3)), ("7", pytest.approx(1 / 3))]
 
 
 def test_repeated_solutions_count_each_time() -> None:
-    tree = Tree(config())
-    trial = tree.ask()
-    assert trial is not None
-    same = Candidate((step("a"), answered("b", "5")))
-    tree.tell(trial.id, [same, same, Candidate((answered("c", "7"),))])
-    ranked = rank_answers(tree, AnswerRule.MAJORITY)
-    assert [(one.answer, one.trajectories) for one in ranked] == [("5", 2), ("7", 1)]
+    grown = forest()
+    same = chain(step("a"), answered("b", "5"))
+    told(grown, same, same, chain(answered("c", "7")))
+    assert [(one.answer, one.trajectories) for one in grown.ballot.ranked()] == [("5", 2), ("7", 1)]
+
+
+def test_ties_go_to_the_better_solution_and_then_to_the_lesser_key() -> None:
+    grown = forest()
+    told(
+        grown,
+        chain(answered("a", "9", tokens=5, mean_logprob=-0.1)),
+        chain(answered("b", "3", tokens=5, mean_logprob=-0.4)),
+        chain(answered("c", "2", tokens=5, mean_logprob=-0.4)),
+    )
+    assert [one.answer for one in grown.ballot.ranked()] == ["9", "2", "3"]
+    assert [one and one.answer for one in (grown.ballot.leader, grown.ballot.second)] == ["9", "2"]
 
 
 def test_no_solution_no_answer() -> None:
-    assert rank_answers(Tree(config()), AnswerRule.WEIGHTED) == []
-
-
-def test_a_majority_is_settled_when_the_rest_cannot_overtake_it() -> None:
-    tree = tree_of(("5", 0), ("5", 0), ("5", 0), ("7", 0), guidance=Guidance.CONSISTENCY)
-    ranked = rank_answers(tree, AnswerRule.MAJORITY)
-    assert is_settled(tree, ranked, AnswerRule.MAJORITY, rollouts_left=1)
-    assert not is_settled(tree, ranked, AnswerRule.MAJORITY, rollouts_left=2)
-    assert not is_settled(tree, ranked, AnswerRule.BEST, rollouts_left=0)
-    assert not is_settled(tree, [], AnswerRule.MAJORITY, rollouts_left=0)
-
-
-def test_rollouts_of_single_steps_settle_nothing() -> None:
-    tree = Tree(config(expansion=Expansion.STEP, candidates=1))
-    trial = tree.ask()
-    assert trial is not None
-    tree.tell(trial.id, [Candidate((answered("a", "5"),))])
-    ranked = rank_answers(tree, AnswerRule.MAJORITY)
-    assert not is_settled(tree, ranked, AnswerRule.MAJORITY, rollouts_left=0)
+    assert forest().ballot.ranked() == []
+    assert forest().ballot.leader is None

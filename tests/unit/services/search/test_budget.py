@@ -1,51 +1,101 @@
-"""Budgets: what may still be asked for, and what has ended a search."""
+"""Budgets: what may still be asked for."""
 
-from services.search.budget import Ledger, StopReason
-from services.search.tree import Candidate, Expansion, Tree
-from tests.support.search_world import answered, config, step
+import random
 
+import pytest
 
-def test_each_budget_stops_a_search_under_its_own_name() -> None:
-    tree = Tree(config())
-    assert Ledger(10, 100, deadline=5.0).stop_reason(tree, now=1.0) is None
-    assert Ledger(10, 100, deadline=5.0).stop_reason(tree, now=5.0) is StopReason.SECONDS
-    spent = Ledger(10, 100, deadline=5.0, spent_tokens=100)
-    assert spent.stop_reason(tree, now=1.0) is StopReason.TOKENS
-    tree.rollouts = 10
-    assert Ledger(10, 100, deadline=5.0).stop_reason(tree, now=1.0) is StopReason.ROLLOUTS
+from services.search.budget import Ledger
+from services.search.methods.presets import Method
+from services.search.tree import Expansion
+from tests.support.search_world import answered, ask, chain, forest, step, told
 
 
-def test_a_tree_with_nothing_left_is_exhausted() -> None:
-    tree = Tree(config(candidates=1, expansion=Expansion.STEP))
-    trial = tree.ask()
-    assert trial is not None
-    tree.tell(trial.id, [Candidate((answered("a", "1"),))])
-    assert Ledger(10, 100, deadline=5.0).stop_reason(tree, now=1.0) is StopReason.EXHAUSTED
+def ledger(
+    rollouts: int = 100, tokens: int = 10_000, *, expected: float = 10.0, **state: int
+) -> Ledger:
+    return Ledger((rollouts,), tokens, deadline=5.0, expected_tokens=expected, **state)
 
 
-def test_candidates_in_flight_are_reserved() -> None:
-    tree = Tree(config())
+def test_candidates_in_flight_are_reserved_at_the_mean() -> None:
+    grown = forest()
     # 10 tokens a candidate, 60 left: six more, of which four are under way.
-    ledger = Ledger(100, 100, 5.0, spent_tokens=40, candidates=4, in_flight=4)
-    assert ledger.affordable(tree) == 2
-    ledger.in_flight = 6
-    assert ledger.affordable(tree) == 0
+    account = ledger(tokens=100, spent_tokens=40, candidates=4, in_flight=4)
+    assert account.affordable(grown) == 2
+    account.in_flight = 6
+    assert account.affordable(grown) == 0
+
+
+def test_what_a_candidate_is_expected_to_take_is_reserved_before_any_is_known() -> None:
+    assert ledger(tokens=500, expected=128).affordable(forest()) == 3
+    assert ledger(tokens=20, expected=128).affordable(forest()) == 1, "one at least is drawn"
+
+
+def test_too_little_for_another_candidate_is_left_unspent() -> None:
+    account = ledger(tokens=100, expected=20, spent_tokens=80, candidates=4)
+    assert account.affordable(forest()) == 1
+    account.spent_tokens = 95
+    assert account.affordable(forest()) == 0
+
+
+def test_no_candidate_may_take_much_more_than_what_is_left() -> None:
+    account = ledger(tokens=500, expected=100)
+    assert account.candidate_cap(512) == 512
+    account.spent_tokens, account.candidates = 400, 4
+    assert account.mean_tokens == pytest.approx(100)
+    assert account.candidate_cap(512) == 200
+    account.spent_tokens = 10_000
+    assert account.candidate_cap(512) == 1
 
 
 def test_trajectories_never_exceed_the_rollouts() -> None:
-    tree = Tree(config())
-    ledger = Ledger(rollouts=5, tokens=10_000, deadline=5.0, in_flight=2)
-    assert ledger.affordable(tree) == 3
-    tree.rollouts = 3
-    assert ledger.affordable(tree) == 0
+    grown = forest(candidates=3)
+    assert ledger(rollouts=5, in_flight=2).affordable(grown) == 3
+    told(grown, *(chain(answered(name, "1")) for name in "abc"))
+    assert ledger(rollouts=5, in_flight=2).affordable(grown) == 0
+
+
+def test_a_rung_is_reached_before_the_next_is_begun() -> None:
+    account = Ledger((4, 16), 10_000, 5.0, expected_tokens=10.0, in_flight=3)
+    assert account.affordable(forest()) == 1
+    account.rung = 1
+    assert account.affordable(forest()) == 13
 
 
 def test_a_rollout_of_single_steps_may_take_many_candidates() -> None:
-    tree = Tree(config(expansion=Expansion.STEP, candidates=3))
-    ledger = Ledger(rollouts=1, tokens=10_000, deadline=5.0)
-    assert ledger.affordable(tree) == 3
-    trial = tree.ask()
-    assert trial is not None
-    assert ledger.affordable(tree) == 0, "the only rollout is under way"
-    tree.tell(trial.id, [Candidate((step(name),)) for name in "abc"])
-    assert ledger.affordable(tree) == 3, "and may go on"
+    grown = forest(expansion=Expansion.STEP, candidates=3)
+    account = ledger(rollouts=1)
+    assert account.affordable(grown) == 3
+    trial = ask(grown)
+    assert account.affordable(grown) == 0, "the only rollout is under way"
+    grown.tell(trial.id, [chain(step(name)) for name in "abc"])
+    assert account.affordable(grown) == 3, "and may go on"
+
+
+@pytest.mark.parametrize("tokens", [300, 500, 1600, 8000])
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_token_budgets_are_kept_on_the_average(tokens: int, parallel: int) -> None:
+    overshoots = [_spend(tokens, parallel, seed) / tokens - 1 for seed in range(60)]
+    assert abs(sum(overshoots) / len(overshoots)) < 0.15
+    assert max(overshoots) < 1.0
+
+
+def _spend(tokens: int, parallel: int, seed: int) -> int:
+    """Spend a budget on candidates of widely spread lengths, with a wrong idea of their mean."""
+    rng = random.Random(seed)
+    account = ledger(1000, tokens, expected=128.0)
+    grown = forest(method=Method.MAJORITY, candidates=4)
+    flying: list[tuple[int, list[int]]] = []
+    while account.spent_tokens < tokens:
+        while len(flying) < parallel and (count := account.affordable(grown)):
+            trial, most = ask(grown, count), account.candidate_cap(512)
+            lengths = [min(round(rng.lognormvariate(4.6, 0.6)), most) for _ in range(trial.count)]
+            flying.append((trial.id, lengths))
+            account.in_flight += trial.count
+        if not flying:
+            break
+        trial_id, lengths = flying.pop(rng.randrange(len(flying)))
+        grown.tell(trial_id, [chain(answered("x", "1"))] * len(lengths))
+        account.in_flight -= len(lengths)
+        account.spent_tokens += sum(lengths)
+        account.candidates += len(lengths)
+    return account.spent_tokens + sum(sum(lengths) for _, lengths in flying)

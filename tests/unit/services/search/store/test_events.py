@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.search.answer import AnswerRule
 from services.search.budget import StopReason
+from services.search.forest import Forest
 from services.search.schemas import Models, Progress, SolveRequest, Usage
 from services.search.solution import describe
 from services.search.store.events import (
@@ -21,7 +21,7 @@ from services.search.store.events import (
     decode,
     encode,
 )
-from services.search.tree import Candidate, Expanded, Tree
+from services.search.tree import Candidate, Expanded
 from tests.support.search_world import World, answered, config, grow, step
 
 REQUEST = SolveRequest(problem="What is 1 + 1?")
@@ -38,8 +38,7 @@ def events() -> list[Event]:
         candidates=(Candidate((step("a", output="1"), answered("b", "2", ppm_score=0.25))),),
     )
     solution = describe(
-        Tree(config()),
-        AnswerRule.WEIGHTED,
+        Forest(config()),
         "s1",
         StopReason.TOKENS,
         Usage(),
@@ -60,8 +59,7 @@ def test_an_event_survives_its_encoding(event: Event) -> None:
 
 def test_a_tree_survives_its_log() -> None:
     shape = config()
-    tree = Tree(shape)
-    told = [e for e in grow(tree, World(5, shape), 10) if isinstance(e, Expanded)]
+    told = grow(Forest(shape), World(5, shape), 10)
     logged = [decode(*encode(TrialTold(event, TrialUsage(), PROGRESS))) for event in told]
     assert [event.expanded for event in logged if isinstance(event, TrialTold)] == told
 
