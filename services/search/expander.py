@@ -114,7 +114,7 @@ class _Trial:
         self._prefix = prefix
         self._timeout = seconds + _GRACE_SECONDS
         self._tasks: dict[int, asyncio.Task[Candidate]] = {}
-        self._runs: dict[str, asyncio.Task[sandbox_pb2.RunResponse]] = {}
+        self._runs: dict[str, asyncio.Future[sandbox_pb2.RunResponse]] = {}
         self._yield = into
 
     async def draw(self, count: int, sampling: Sampling) -> None:
@@ -140,10 +140,9 @@ class _Trial:
 
     async def abandon(self) -> None:
         """Cancel what is under way and wait until it is gone."""
-        pending = [*self._tasks.values(), *self._runs.values()]
-        for task in pending:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def harvest(self) -> None:
         """Keep what is complete."""
@@ -190,15 +189,11 @@ class _Trial:
         self, draft: StepResult, identity: str, path: Sequence[tuple[str, StepResult]]
     ) -> StepResult:
         """Run one step in the sandbox; siblings with the same text share the run."""
-        if identity not in self._runs:
-            ancestors = [sandbox_pb2.CodeStep(node_id=i, code=r.text) for i, r in path]
-            step = sandbox_pb2.CodeStep(node_id=identity, code=draft.text)
-            self._yield.sandbox_runs += 1
-            self._runs[identity] = asyncio.create_task(
-                self._tools.sandbox.run(ancestors, step, timeout_seconds=self._timeout)
-            )
         try:
-            run = await asyncio.shield(self._runs[identity])
+            if (same := self._runs.get(identity)) is not None:
+                run = await asyncio.shield(same)
+            else:
+                run = await self._run_once(draft.text, identity, path)
         except RejectedError as error:
             return dataclasses.replace(draft, outcome=Outcome.FAILED, error=f"rejected: {error}")
         if run.status != sandbox_pb2.STATUS_OK:
@@ -206,6 +201,26 @@ class _Trial:
                 draft, outcome=Outcome.FAILED, output=run.output, error=_error(run)
             )
         return dataclasses.replace(draft, output=run.output)
+
+    async def _run_once(
+        self, code: str, identity: str, path: Sequence[tuple[str, StepResult]]
+    ) -> sandbox_pb2.RunResponse:
+        """Run a step that no sibling has run, for all that will ask for it."""
+        self._yield.sandbox_runs += 1
+        shared = self._runs[identity] = asyncio.get_running_loop().create_future()
+        ancestors = [sandbox_pb2.CodeStep(node_id=i, code=r.text) for i, r in path]
+        step = sandbox_pb2.CodeStep(node_id=identity, code=code)
+        try:
+            run = await self._tools.sandbox.run(ancestors, step, timeout_seconds=self._timeout)
+        except asyncio.CancelledError:
+            shared.cancel()
+            raise
+        except Exception as error:
+            shared.set_exception(error)
+            shared.exception()  # seen here, whether or not a sibling waits
+            raise
+        shared.set_result(run)
+        return run
 
     async def _conclude(
         self, proposal: policy_pb2.ProposeResponse, path: list[tuple[str, StepResult]]

@@ -115,7 +115,7 @@ class PolicyClient:
         """Draw the first row of missing indices; whether the time is up."""
         first = min(missing)
         count = next(n for n in range(1, len(missing) + 1) if first + n not in missing)
-        stub = policy_pb2_grpc.PolicyServiceStub(endpoint.channel)
+        stub = endpoint.stub(policy_pb2_grpc.PolicyServiceStub)
         stream = stub.Propose(proposal.request(first, count), timeout=seconds)
         had = 0
         with endpoint.carrying(count):

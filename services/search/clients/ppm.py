@@ -20,6 +20,10 @@ ASSUMED = Limits(capacity=64, places=256)
 # Calls of one search at once: one is computed while the next is on its way. What is finished in the
 # meantime goes together in the one after.
 _CALLS = 2
+# The steps of one expansion finish within moments of each other. So long the first of them waits
+# for others, unless so many are there: a call costs what many scores cost.
+_GATHER_SECONDS = 0.02
+_ENOUGH = 16
 
 
 async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
@@ -45,7 +49,7 @@ class PpmClient:
         """
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.InfoResponse:
-            stub = ppm_pb2_grpc.PpmServiceStub(endpoint.channel)
+            stub = endpoint.stub(ppm_pb2_grpc.PpmServiceStub)
             return await stub.Info(pb.InfoRequest(), timeout=left)
 
         info = await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
@@ -66,7 +70,8 @@ class _Wish:
 class Scorer:
     """Scores the partial solutions of one search, many in a call.
 
-    While _CALLS calls are under way, what is to be scored is gathered for the next.
+    What is finished within moments is gathered for one call, and while _CALLS calls are under way,
+    for the next.
     """
 
     def __init__(self, replicas: Replicas, caller: Caller, search_id: str, problem: str) -> None:
@@ -76,6 +81,7 @@ class Scorer:
         self._problem = problem
         self._wishes: deque[_Wish] = deque()
         self._calls: dict[asyncio.Task[None], list[_Wish]] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     async def score(
         self, solutions: Sequence[Sequence[Step]], *, timeout_seconds: float
@@ -90,7 +96,10 @@ class Scorer:
             _Wish(_solution(steps), timeout_seconds, loop.create_future()) for steps in solutions
         ]
         self._wishes.extend(wishes)
-        self._begin_call()
+        if len(self._wishes) >= _ENOUGH:
+            self._begin_call()
+        elif self._timer is None:
+            self._timer = loop.call_later(_GATHER_SECONDS, self._begin_call)
         try:
             return [await wish.score for wish in wishes]
         finally:
@@ -99,6 +108,9 @@ class Scorer:
             self._end_idle_calls()
 
     def _begin_call(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._wishes and len(self._calls) < _CALLS:
             batch: list[_Wish] = []
             # What is added before it begins goes along.
@@ -108,7 +120,8 @@ class Scorer:
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         del self._calls[task]
-        self._begin_call()
+        if self._timer is None:
+            self._begin_call()
 
     def _end_idle_calls(self) -> None:
         for task, batch in self._calls.items():
@@ -158,7 +171,7 @@ class Scorer:
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.ScoreResponse:
-            stub = ppm_pb2_grpc.PpmServiceStub(endpoint.channel)
+            stub = endpoint.stub(ppm_pb2_grpc.PpmServiceStub)
             with endpoint.carrying(len(batch)):
                 return await stub.Score(request, timeout=left)
 

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -18,6 +19,8 @@ from services.search.clients.dependencies import DependencyError
 from services.search.clients.gate import Gate
 
 log = logs.get(__name__)
+
+Stub = TypeVar("Stub")
 
 _RESOLVE_SECONDS = 10.0
 _DNS = "dns:///"
@@ -63,11 +66,18 @@ class Endpoint:
         self.learned = False
         self.ready = True
         self.detail = "not checked yet"
+        self._stubs: dict[Callable[[grpc.aio.Channel], object], object] = {}
 
     @property
     def capacity(self) -> int:
         """Units that it works on at once."""
         return self.limits.capacity
+
+    def stub(self, make: Callable[[grpc.aio.Channel], Stub]) -> Stub:
+        """The replica's stub of a kind, made once."""
+        if make not in self._stubs:
+            self._stubs[make] = make(self.channel)
+        return cast("Stub", self._stubs[make])
 
     @contextlib.contextmanager
     def carrying(self, units: int = 1) -> Iterator[None]:
@@ -175,7 +185,7 @@ class Replicas:
 
     async def _fault(self, endpoint: Endpoint) -> str:
         """What keeps a replica from being ready; empty where nothing does."""
-        stub = health_pb2_grpc.HealthStub(endpoint.channel)
+        stub = endpoint.stub(health_pb2_grpc.HealthStub)
         reply = await stub.Check(health_pb2.HealthCheckRequest())
         if reply.status != health_pb2.HealthCheckResponse.SERVING:
             return "not ready yet"

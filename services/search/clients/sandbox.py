@@ -64,7 +64,7 @@ class SandboxSession:
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.RunResponse:
-            stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+            stub = endpoint.stub(sandbox_pb2_grpc.SandboxServiceStub)
             with endpoint.carrying():
                 if endpoint in self._at:
                     try:
@@ -86,7 +86,7 @@ class SandboxSession:
         request = pb.CloseSessionRequest(session_id=self._id)
         failed: Exception | None = None
         for endpoint in self._at:
-            stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+            stub = endpoint.stub(sandbox_pb2_grpc.SandboxServiceStub)
             try:
                 await stub.CloseSession(request, timeout=timeout_seconds)
             except grpc.aio.AioRpcError as error:
@@ -97,5 +97,5 @@ class SandboxSession:
     async def _open_at(self, endpoint: Endpoint, timeout_seconds: float) -> None:
         # Noted first: a call that is cut off may have opened it all the same.
         self._at.add(endpoint)
-        stub = sandbox_pb2_grpc.SandboxServiceStub(endpoint.channel)
+        stub = endpoint.stub(sandbox_pb2_grpc.SandboxServiceStub)
         await stub.OpenSession(pb.OpenSessionRequest(session_id=self._id), timeout=timeout_seconds)
