@@ -1,6 +1,7 @@
 """The gRPC service: checks requests, hands them to the warden, names what goes wrong."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Final
 
 import grpc
@@ -11,6 +12,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.sessions import TooManySessions
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.step import Limits, Step
+from services.sandbox.stream import RETRY_MS, RunStream
 from services.sandbox.warden import SessionClosed, Warden
 from services.sandbox.workers import QueueFull
 
@@ -20,8 +22,7 @@ _SESSION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NODE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MIB: Final = 1024 * 1024
 # What gRPC clients with a retry policy read to learn when to try again (proposal A6).
-_RETRY_HINT: Final = "grpc-retry-pushback-ms"
-_RETRY_MS: Final = 250
+_RETRY_HINT: Final = (("grpc-retry-pushback-ms", str(RETRY_MS)),)
 
 
 class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
@@ -45,7 +46,8 @@ class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
         try:
             self._warden.sessions.open(session)
         except TooManySessions as error:
-            raise _exhausted(context, f"sessions: {error}") from error
+            context.set_trailing_metadata(_RETRY_HINT)
+            raise _exhausted(f"sessions: {error}") from error
         return pb.OpenSessionResponse()
 
     @rpc.unary
@@ -59,6 +61,23 @@ class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
     @rpc.unary
     async def Run(self, request: pb.RunRequest, context: rpc.Context) -> pb.RunResponse:  # noqa: N802 - the contract's name
         """Run a step after its ancestors."""
+        try:
+            return await self._run(request)
+        except rpc.StatusError as error:
+            if error.code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+                context.set_trailing_metadata(_RETRY_HINT)
+            raise
+
+    # Not a generator, since answers do not come in turn with requests: it writes to the call.
+    @rpc.unary
+    async def RunMany(  # type: ignore[override]  # noqa: N802 - the contract's name
+        self, requests: AsyncIterator[pb.RunManyRequest], context: rpc.Context
+    ) -> None:
+        """Run steps as they are asked for."""
+        most = self._settings.workers + self._settings.max_queue
+        await RunStream(context, self._run, most).serve()
+
+    async def _run(self, request: pb.RunRequest) -> pb.RunResponse:
         session = _session_id(request.session_id)
         ancestors = self._ancestors(request, session)
         step = self._step(request.step, session, "step")
@@ -70,7 +89,7 @@ class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
                 grpc.StatusCode.NOT_FOUND, f"session_id: {session} is not open here"
             ) from error
         except QueueFull as error:
-            raise _exhausted(context, f"queue: {error}") from error
+            raise _exhausted(f"queue: {error}") from error
         except OSError as error:
             # The zygote is lost (ZygoteLost), or the machine gives no process or descriptor.
             raise rpc.StatusError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
@@ -117,6 +136,5 @@ def _within(field: str, asked: int, most: int) -> int:
     return asked or most
 
 
-def _exhausted(context: rpc.Context, details: str) -> rpc.StatusError:
-    context.set_trailing_metadata(((_RETRY_HINT, str(_RETRY_MS)),))
+def _exhausted(details: str) -> rpc.StatusError:
     return rpc.StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, details)

@@ -52,6 +52,11 @@ class SandboxServiceStub:
                 request_serializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunRequest.SerializeToString,
                 response_deserializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunResponse.FromString,
                 _registered_method=True)
+        self.RunMany = channel.stream_stream(
+                '/rstar.sandbox.v1.SandboxService/RunMany',
+                request_serializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyResponse.FromString,
+                _registered_method=True)
         self.CloseSession = channel.unary_unary(
                 '/rstar.sandbox.v1.SandboxService/CloseSession',
                 request_serializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.SerializeToString,
@@ -90,6 +95,16 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunMany(self, request_iterator, context):
+        """RunMany is Run for many steps over one call, at less than half the cost of a call a step. Each
+        request is answered when its run ends, in any order; a run that Run would refuse is answered
+        with a RunFailure, and the others go on. Leaving the call cancels what is in progress.
+        RPC error INVALID_ARGUMENT: a request has the id of another one that is in progress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseSession(self, request, context):
         """CloseSession kills every process of a session. Closing an unknown session does nothing.
         """
@@ -114,6 +129,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.Run,
                     request_deserializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunRequest.FromString,
                     response_serializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunResponse.SerializeToString,
+            ),
+            'RunMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.RunMany,
+                    request_deserializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyResponse.SerializeToString,
             ),
             'CloseSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseSession,
@@ -205,6 +225,33 @@ class SandboxService:
             '/rstar.sandbox.v1.SandboxService/Run',
             services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunRequest.SerializeToString,
             services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/rstar.sandbox.v1.SandboxService/RunMany',
+            services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_sandbox_dot_v1_dot_sandbox__pb2.RunManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

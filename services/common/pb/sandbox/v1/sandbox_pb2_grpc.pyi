@@ -48,6 +48,12 @@ class SandboxServiceStub:
     queue is full, try again; NOT_FOUND: the session is not open on this server (open it again;
     nothing is lost, since ancestors are sent with every request).
     """
+    RunMany: _grpc.StreamStreamMultiCallable[_sandbox_pb2.RunManyRequest, _sandbox_pb2.RunManyResponse]
+    """RunMany is Run for many steps over one call, at less than half the cost of a call a step. Each
+    request is answered when its run ends, in any order; a run that Run would refuse is answered
+    with a RunFailure, and the others go on. Leaving the call cancels what is in progress.
+    RPC error INVALID_ARGUMENT: a request has the id of another one that is in progress.
+    """
     CloseSession: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.CloseSessionRequest, _sandbox_pb2.CloseSessionResponse]
     """CloseSession kills every process of a session. Closing an unknown session does nothing."""
 
@@ -70,6 +76,12 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     RPC error. RPC errors: INVALID_ARGUMENT names the field and its limit; RESOURCE_EXHAUSTED: the
     queue is full, try again; NOT_FOUND: the session is not open on this server (open it again;
     nothing is lost, since ancestors are sent with every request).
+    """
+    RunMany: _aio.StreamStreamMultiCallable[_sandbox_pb2.RunManyRequest, _sandbox_pb2.RunManyResponse]  # type: ignore[assignment]
+    """RunMany is Run for many steps over one call, at less than half the cost of a call a step. Each
+    request is answered when its run ends, in any order; a run that Run would refuse is answered
+    with a RunFailure, and the others go on. Leaving the call cancels what is in progress.
+    RPC error INVALID_ARGUMENT: a request has the id of another one that is in progress.
     """
     CloseSession: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.CloseSessionRequest, _sandbox_pb2.CloseSessionResponse]  # type: ignore[assignment]
     """CloseSession kills every process of a session. Closing an unknown session does nothing."""
@@ -108,6 +120,18 @@ class SandboxServiceServicer(metaclass=_abc_1.ABCMeta):
         RPC error. RPC errors: INVALID_ARGUMENT names the field and its limit; RESOURCE_EXHAUSTED: the
         queue is full, try again; NOT_FOUND: the session is not open on this server (open it again;
         nothing is lost, since ancestors are sent with every request).
+        """
+
+    @_abc_1.abstractmethod
+    def RunMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_sandbox_pb2.RunManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sandbox_pb2.RunManyResponse], _abc.AsyncIterator[_sandbox_pb2.RunManyResponse]]:
+        """RunMany is Run for many steps over one call, at less than half the cost of a call a step. Each
+        request is answered when its run ends, in any order; a run that Run would refuse is answered
+        with a RunFailure, and the others go on. Leaving the call cancels what is in progress.
+        RPC error INVALID_ARGUMENT: a request has the id of another one that is in progress.
         """
 
     @_abc_1.abstractmethod
