@@ -215,6 +215,23 @@ class ScriptedSandbox(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.RunRequest, context: rpc.Context
     ) -> sandbox_pb2.RunResponse:
         """Run a step, in a manner of speaking."""
+        return self.run(request)
+
+    @rpc.unary
+    async def RunMany(  # type: ignore[override]  # noqa: N802 - the name in the contract
+        self, requests: AsyncIterator[sandbox_pb2.RunManyRequest], context: rpc.Context
+    ) -> None:
+        """Run steps one after the other."""
+        async for request in requests:
+            answer = sandbox_pb2.RunManyResponse(id=request.id)
+            try:
+                answer.response.CopyFrom(self.run(request.run))
+            except rpc.StatusError as error:
+                answer.failure.code, answer.failure.details = error.code.value[0], error.details
+            await context.write(answer)
+
+    def run(self, request: sandbox_pb2.RunRequest) -> sandbox_pb2.RunResponse:
+        """What a step comes to; rpc.StatusError where it cannot be run."""
         if self.forget:
             self.sessions.clear()
             self.forget = False

@@ -58,11 +58,9 @@ class ScriptedSandbox(scripted.ScriptedSandbox):
 
     runs: list[tuple[str, ...]] = field(default_factory=list)
 
-    async def Run(  # noqa: N802 - the name in the contract
-        self, request: sandbox_pb2.RunRequest, context: rpc.Context
-    ) -> sandbox_pb2.RunResponse:
-        """Run a step, in a manner of speaking."""
-        reply = await super().Run(request, context)
+    def run(self, request: sandbox_pb2.RunRequest) -> sandbox_pb2.RunResponse:
+        """What a step comes to."""
+        reply = super().run(request)
         ancestors = (step.code for step in request.ancestors)
         self.runs.append((*ancestors, request.step.code))
         return reply
