@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from rstar.client import ApiError, Client, ClientError, Solution, Unreachable
+from rstar.client import ApiError, AsyncClient, ClientError, Solution, Unreachable
 from rstar.problems import GivenProblem
 from rstar.progress import ProgressLine
 from rstar.show import printable, show_solution
@@ -90,7 +90,7 @@ async def solve(asked: SolveRun) -> int:
     try:
         async with contextlib.AsyncExitStack() as exits:
             url = await exits.enter_async_context(_service(asked, err))
-            client = await exits.enter_async_context(Client(url))
+            client = await exits.enter_async_context(AsyncClient(url))
             judge = Judge(await _grader(asked, exits))
             return await _solve_all(asked, client, judge, out, err)
     except (PreflightError, StartError) as error:
@@ -127,7 +127,7 @@ async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader 
 
 
 async def _solve_all(
-    asked: SolveRun, client: Client, judge: Judge, out: Console, err: Console
+    asked: SolveRun, client: AsyncClient, judge: Judge, out: Console, err: Console
 ) -> int:
     code = Exit.OK
     for number, problem in enumerate(asked.problems, 1):
@@ -148,7 +148,7 @@ async def _solve_all(
 
 
 async def _solve_one(
-    asked: SolveRun, client: Client, problem: GivenProblem, err: Console
+    asked: SolveRun, client: AsyncClient, problem: GivenProblem, err: Console
 ) -> Solution:
     with ProgressLine(err) as line:
         async for event in client.stream(problem.question, asked.budget, asked.search):

@@ -9,8 +9,6 @@ from typing import Any
 
 import httpx
 
-from rstar.client import HTTP_OK
-
 _GRACE_SECONDS = 60.0
 
 
@@ -92,7 +90,7 @@ async def _solve(client: httpx.AsyncClient, body: dict[str, Any]) -> Outcome:
     except httpx.HTTPError as error:
         return Outcome(0, 0, time.perf_counter() - begun, f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - begun
-    if reply.status_code != HTTP_OK:
+    if reply.status_code != httpx.codes.OK:
         return Outcome(0, 0, seconds, f"{reply.status_code}: {reply.text[:200]}")
     usage = reply.json()["usage"]
     answered = reply.json()["answer"] is not None

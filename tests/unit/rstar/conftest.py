@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -42,36 +43,80 @@ SOLUTION = {
 }
 
 
-def event(name: str, data: object) -> str:
+FINISHED = {"search_id": "s1", "at": 1.0, "solution": SOLUTION}
+JSON = "application/json"
+EVENTS = "text/event-stream"
+
+
+def event(name: str, data: object, identity: str = "") -> str:
     """One server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+    head = f"id: {identity}\n" if identity else ""
+    return f"{head}event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+STARTED = event("started", {"search_id": "s1", "at": 0.0}, "1-0")
+TRIAL = event("trial", {"search_id": "s1", "at": 0.5, "progress": PROGRESS}, "2-0")
+END = event("finished", FINISHED, "3-0")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What is answered; the connection is closed after it."""
+
+    status: int = 200
+    body: object = None
+    kind: str = JSON
+    headers: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """It on the wire."""
+        text = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        head = [f"HTTP/1.1 {self.status} Scripted", f"Content-Type: {self.kind}", *self.headers]
+        return "\r\n".join([*head, "Connection: close", "", text]).encode()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
 
 
 class Scripted:
-    """Answers every request with the same status and body, and remembers the requests."""
+    """Answers by its script, a list a route whose last entry repeats; remembers the requests."""
 
-    def __init__(self, status: int, body: str, kind: str) -> None:
-        self.requests: list[dict[str, Any]] = []
+    def __init__(self, script: dict[str, list[Reply]]) -> None:
+        self.requests: list[Request] = []
         self.url = ""
-        self._reply = (
-            f"HTTP/1.1 {status} Scripted\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n{body}"
-        )
+        self._script = {route: list(replies) for route, replies in script.items()}
+
+    def to(self, route: str) -> list[Request]:
+        """The requests of a route, "METHOD /path"."""
+        return [one for one in self.requests if f"{one.method} {one.path}" == route]
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split()[0])
-        self.requests.append(json.loads(await reader.readexactly(length)))
-        writer.write(self._reply.encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, path, _ = head[0].split(" ")
+        headers = {
+            name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:-2])
+        }
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        request = Request(method, path, headers, json.loads(body) if body else None)
+        self.requests.append(request)
+        replies = self._script.get(f"{method} {path}", [Reply(404, {"title": "No", "status": 404})])
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        writer.write(reply.encode())
         await writer.drain()
         writer.close()
 
 
 @asynccontextmanager
-async def _service(
-    status: int = 200, body: object = SOLUTION, kind: str = "application/json"
-) -> AsyncIterator[Scripted]:
-    scripted = Scripted(status, body if isinstance(body, str) else json.dumps(body), kind)
+async def _service(script: dict[str, list[Reply]]) -> AsyncIterator[Scripted]:
+    scripted = Scripted(script)
     server = await asyncio.start_server(scripted.answer, "127.0.0.1", 0)
     async with server:
         scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -80,11 +125,15 @@ async def _service(
 
 @pytest.fixture
 def service() -> Callable[..., Any]:
-    """Makes a scripted service: status, body, content type."""
+    """Makes a scripted service out of replies by route."""
     return _service
 
 
-@pytest.fixture
-def streamed() -> str:
-    """A whole search as server-sent events."""
-    return ": hello\n\n" + event("progress", PROGRESS) + event("solution", SOLUTION)
+def solving(*streams: str) -> dict[str, list[Reply]]:
+    """A script that takes any search and streams its log, a piece a connection."""
+    pieces = streams or (": hello\n\n" + STARTED + TRIAL + END,)
+    return {
+        "POST /solve": [Reply(202, {"search_id": "s1", "location": "/searches/s1"})],
+        "GET /searches/s1/events": [Reply(200, piece, EVENTS) for piece in pieces],
+        "DELETE /searches/s1": [Reply(204, "")],
+    }

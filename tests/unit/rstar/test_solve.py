@@ -12,9 +12,9 @@ import pytest
 from rstar.client import ApiError, ClientError, Problem, Unreachable
 from rstar.solve import Exit, exit_code
 from rstar.stack.ports import free_ports
+from tests.unit.rstar.conftest import Reply, solving
 
 Service = Callable[..., Any]
-EVENTS = "text/event-stream"
 
 
 async def rstar(*arguments: str) -> tuple[int, str, str]:
@@ -28,8 +28,8 @@ async def rstar(*arguments: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
-async def test_shows_steps_answer_reason_and_cost(service: Service, streamed: str) -> None:
-    async with service(body=streamed, kind=EVENTS) as scripted:
+async def test_shows_steps_answer_reason_and_cost(service: Service) -> None:
+    async with service(solving()) as scripted:
         code, out, _ = await rstar("solve", "6 * 7?", "--url", scripted.url)
     assert code == Exit.OK
     for part in (
@@ -44,24 +44,24 @@ async def test_shows_steps_answer_reason_and_cost(service: Service, streamed: st
         assert part in out
 
 
-async def test_passes_on_only_the_options_that_are_given(service: Service, streamed: str) -> None:
+async def test_passes_on_only_the_options_that_are_given(service: Service) -> None:
     options = ("--tokens", "500", "--seed", "0", "--answer", "majority", "--expansion", "step")
-    async with service(body=streamed, kind=EVENTS) as scripted:
+    async with service(solving()) as scripted:
         code, _, _ = await rstar("solve", "?", "--url", scripted.url, *options)
     assert code == Exit.OK
-    [request] = scripted.requests
-    assert request["budget"] == {"tokens": 500}
-    assert request["search"] == {"seed": 0, "answer": "majority", "expansion": "step"}
+    [request] = scripted.to("POST /solve")
+    assert request.body["budget"] == {"tokens": 500}
+    assert request.body["search"] == {"seed": 0, "answer": "majority", "expansion": "step"}
 
 
-async def test_a_file_s_answers_are_judged(service: Service, streamed: str, tmp_path: Path) -> None:
+async def test_a_file_s_answers_are_judged(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
     file.write_text(
         '{"id": "a", "question": "6 * 7?", "answer": "42.0"}\n'
         '{"id": "b", "question": "40 + 1?", "answer": "41"}\n'
         '{"id": "c", "question": "?"}\n'
     )
-    async with service(body=streamed, kind=EVENTS) as scripted:
+    async with service(solving()) as scripted:
         code, out, _ = await rstar("solve", "--file", str(file), "--url", scripted.url)
         assert code == Exit.OK
         assert "1 of 2 answers are right." in out
@@ -81,7 +81,7 @@ async def test_a_refused_problem_does_not_end_the_others(service: Service, tmp_p
     file = tmp_path / "p.jsonl"
     file.write_text('{"id": "a", "question": "?"}\n{"id": "b", "question": "?"}\n')
     refusal = {"title": "Refused", "status": 422, "errors": [{"field": "problem", "limit": "1"}]}
-    async with service(422, refusal) as scripted:
+    async with service({"POST /solve": [Reply(422, refusal)]}) as scripted:
         code, _, err = await rstar("solve", "--file", str(file), "--url", scripted.url)
     assert code == Exit.REFUSED
     assert "problem a: 422 Refused: problem: 1" in err
