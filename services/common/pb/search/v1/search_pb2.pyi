@@ -119,6 +119,70 @@ STOP_REASON_CANCELLED: StopReason.ValueType  # 6
 """Cancelled by its caller."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
+class _SearchStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_STATUS_UNSPECIFIED: _SearchStatus.ValueType  # 0
+    """In ListRequest: any. Never sent."""
+    SEARCH_STATUS_RUNNING: _SearchStatus.ValueType  # 1
+    """It runs."""
+    SEARCH_STATUS_FINISHED: _SearchStatus.ValueType  # 2
+    """It has its result."""
+    SEARCH_STATUS_FAILED: _SearchStatus.ValueType  # 3
+    """A fault has ended it."""
+    SEARCH_STATUS_CANCELLED: _SearchStatus.ValueType  # 4
+    """It was ended by its caller's wish, with what was found by then."""
+
+class SearchStatus(_SearchStatus, metaclass=_SearchStatusEnumTypeWrapper):
+    """SearchStatus is where a search is."""
+
+SEARCH_STATUS_UNSPECIFIED: SearchStatus.ValueType  # 0
+"""In ListRequest: any. Never sent."""
+SEARCH_STATUS_RUNNING: SearchStatus.ValueType  # 1
+"""It runs."""
+SEARCH_STATUS_FINISHED: SearchStatus.ValueType  # 2
+"""It has its result."""
+SEARCH_STATUS_FAILED: SearchStatus.ValueType  # 3
+"""A fault has ended it."""
+SEARCH_STATUS_CANCELLED: SearchStatus.ValueType  # 4
+"""It was ended by its caller's wish, with what was found by then."""
+Global___SearchStatus: _TypeAlias = SearchStatus  # noqa: Y015
+
+class _NodeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NodeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NodeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NODE_OUTCOME_UNSPECIFIED: _NodeOutcome.ValueType  # 0
+    """Never sent."""
+    NODE_OUTCOME_OPEN: _NodeOutcome.ValueType  # 1
+    """It ran, and the solution goes on."""
+    NODE_OUTCOME_TERMINAL: _NodeOutcome.ValueType  # 2
+    """It ran, and the solution ends here with an answer."""
+    NODE_OUTCOME_FAILED: _NodeOutcome.ValueType  # 3
+    """It failed."""
+    NODE_OUTCOME_LIMIT: _NodeOutcome.ValueType  # 4
+    """The solution became too long."""
+
+class NodeOutcome(_NodeOutcome, metaclass=_NodeOutcomeEnumTypeWrapper):
+    """NodeOutcome is what became of a step."""
+
+NODE_OUTCOME_UNSPECIFIED: NodeOutcome.ValueType  # 0
+"""Never sent."""
+NODE_OUTCOME_OPEN: NodeOutcome.ValueType  # 1
+"""It ran, and the solution goes on."""
+NODE_OUTCOME_TERMINAL: NodeOutcome.ValueType  # 2
+"""It ran, and the solution ends here with an answer."""
+NODE_OUTCOME_FAILED: NodeOutcome.ValueType  # 3
+"""It failed."""
+NODE_OUTCOME_LIMIT: NodeOutcome.ValueType  # 4
+"""The solution became too long."""
+Global___NodeOutcome: _TypeAlias = NodeOutcome  # noqa: Y015
+
 @_typing.final
 class Budget(_message.Message):
     """Budget ends a search when any part of it is spent. Zero means the server's default."""
@@ -231,8 +295,13 @@ class SolveRequest(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     problem: _builtins.str
     """The problem, 1 to 16,384 characters."""
+    idempotency_key: _builtins.str
+    """Names the search, up to 255 characters: asked again with the same key and the same request, the
+    same search answers. Empty for none.
+    """
     @_builtins.property
     def budget(self) -> Global___Budget:
         """What may be spent."""
@@ -247,10 +316,11 @@ class SolveRequest(_message.Message):
         problem: _builtins.str = ...,
         budget: Global___Budget | None = ...,
         search: Global___SearchOptions | None = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "search", b"search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "problem", b"problem", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "idempotency_key", b"idempotency_key", "problem", b"problem", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -529,3 +599,617 @@ class SolveResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___SolveResponse: _TypeAlias = SolveResponse  # noqa: Y015
+
+@_typing.final
+class SubmitRequest(_message.Message):
+    """SubmitRequest is one problem."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def request(self) -> Global___SolveRequest:
+        """The problem."""
+
+    def __init__(
+        self,
+        *,
+        request: Global___SolveRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitRequest: _TypeAlias = SubmitRequest  # noqa: Y015
+
+@_typing.final
+class SubmitResponse(_message.Message):
+    """SubmitResponse names the search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    IS_NEW_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search that was begun, or that the idempotency key stood for already."""
+    is_new: _builtins.bool
+    """Whether it was begun now."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+        is_new: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_new", b"is_new", "search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitResponse: _TypeAlias = SubmitResponse  # noqa: Y015
+
+@_typing.final
+class SearchSummary(_message.Message):
+    """SearchSummary is a search at a glance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    status: Global___SearchStatus.ValueType
+    """Where it is."""
+    created: _builtins.float
+    """When it began, in unix seconds."""
+    ended: _builtins.float
+    """When it ended; unset while it runs."""
+    problem: _builtins.str
+    """The first 200 characters of the problem."""
+    method: _builtins.str
+    """How it searches."""
+    answer: _builtins.str
+    """The best answer so far; unset while there is none."""
+    confidence: _builtins.float
+    """Its share of the weight of all answers, 0 to 1."""
+    stop_reason: Global___StopReason.ValueType
+    """Why it ended; unset while it runs, and where it failed."""
+    failure: _builtins.str
+    """What ended a search that failed."""
+    key_id: _builtins.str
+    """Id of the API key that began it; empty for none."""
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it has spent, as of its last trial."""
+
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+        status: Global___SearchStatus.ValueType = ...,
+        created: _builtins.float = ...,
+        ended: _builtins.float | None = ...,
+        problem: _builtins.str = ...,
+        method: _builtins.str = ...,
+        answer: _builtins.str | None = ...,
+        confidence: _builtins.float = ...,
+        stop_reason: Global___StopReason.ValueType | None = ...,
+        usage: Global___Usage | None = ...,
+        failure: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ended", b"_ended", "_stop_reason", b"_stop_reason", "answer", b"answer", "ended", b"ended", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ended", b"_ended", "_stop_reason", b"_stop_reason", "answer", b"answer", "confidence", b"confidence", "created", b"created", "ended", b"ended", "failure", b"failure", "key_id", b"key_id", "method", b"method", "problem", b"problem", "search_id", b"search_id", "status", b"status", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
+    _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
+    _WhichOneofReturnType__ended: _TypeAlias = _typing.Literal["ended"]  # noqa: Y015
+    _WhichOneofArgType__ended: _TypeAlias = _typing.Literal["_ended", b"_ended"]  # noqa: Y015
+    _WhichOneofReturnType__stop_reason: _TypeAlias = _typing.Literal["stop_reason"]  # noqa: Y015
+    _WhichOneofArgType__stop_reason: _TypeAlias = _typing.Literal["_stop_reason", b"_stop_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer) -> _WhichOneofReturnType__answer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended) -> _WhichOneofReturnType__ended | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_reason) -> _WhichOneofReturnType__stop_reason | None: ...
+
+Global___SearchSummary: _TypeAlias = SearchSummary  # noqa: Y015
+
+@_typing.final
+class GetRequest(_message.Message):
+    """GetRequest names a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRequest: _TypeAlias = GetRequest  # noqa: Y015
+
+@_typing.final
+class GetResponse(_message.Message):
+    """GetResponse is a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    SOLUTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def summary(self) -> Global___SearchSummary:
+        """The search at a glance."""
+
+    @_builtins.property
+    def solution(self) -> Global___Solution:
+        """Its result; unset where it has none."""
+
+    def __init__(
+        self,
+        *,
+        summary: Global___SearchSummary | None = ...,
+        solution: Global___Solution | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["solution", b"solution", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["solution", b"solution", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetResponse: _TypeAlias = GetResponse  # noqa: Y015
+
+@_typing.final
+class ListRequest(_message.Message):
+    """ListRequest asks for a page of searches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """`next_cursor` of the page before; empty for the newest."""
+    limit: _builtins.int
+    """Most to list, 1 to 200; 0 for 50."""
+    status: Global___SearchStatus.ValueType
+    """Only searches of this status."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        status: Global___SearchStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRequest: _TypeAlias = ListRequest  # noqa: Y015
+
+@_typing.final
+class ListResponse(_message.Message):
+    """ListResponse is a page of searches, the newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """`cursor` of the next page; empty on the last."""
+    @_builtins.property
+    def searches(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchSummary]:
+        """The searches; fewer than the limit may be there though more follow."""
+
+    def __init__(
+        self,
+        *,
+        searches: _abc.Iterable[Global___SearchSummary] | None = ...,
+        next_cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "searches", b"searches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListResponse: _TypeAlias = ListResponse  # noqa: Y015
+
+@_typing.final
+class CancelRequest(_message.Message):
+    """CancelRequest names a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
+
+@_typing.final
+class CancelResponse(_message.Message):
+    """CancelResponse says what came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAS_RUNNING_FIELD_NUMBER: _builtins.int
+    was_running: _builtins.bool
+    """Whether it was running; false where it had ended already."""
+    def __init__(
+        self,
+        *,
+        was_running: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["was_running", b"was_running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelResponse: _TypeAlias = CancelResponse  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """WatchRequest names a search, and how much of it is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    after: _builtins.str
+    """Id of the last entry that is known; empty for none."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """WatchResponse is an entry of a search's log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id: to go on after it, should the stream break."""
+    at: _builtins.float
+    """When it was written, in unix seconds."""
+    @_builtins.property
+    def started(self) -> Global___SearchStarted:
+        """The search has begun."""
+
+    @_builtins.property
+    def trial(self) -> Global___TrialTold:
+        """A node was expanded."""
+
+    @_builtins.property
+    def finished(self) -> Global___Solution:
+        """The search has its result."""
+
+    @_builtins.property
+    def failed(self) -> Global___SearchFailure:
+        """A fault has ended it."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at: _builtins.float = ...,
+        started: Global___SearchStarted | None = ...,
+        trial: Global___TrialTold | None = ...,
+        finished: Global___Solution | None = ...,
+        failed: Global___SearchFailure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "failed", b"failed", "finished", b"finished", "started", b"started", "trial", b"trial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "failed", b"failed", "finished", b"finished", "id", b"id", "started", b"started", "trial", b"trial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["started", "trial", "finished", "failed"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class SearchStarted(_message.Message):
+    """SearchStarted is what was asked, defaults filled in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    problem: _builtins.str
+    """The problem."""
+    seed: _builtins.int
+    """Seed of all sampling."""
+    ppm: _builtins.str
+    """The PPM that guides it; empty in an unguided search."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        ppm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ppm", b"ppm", "problem", b"problem", "search_id", b"search_id", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchStarted: _TypeAlias = SearchStarted  # noqa: Y015
+
+@_typing.final
+class TrialTold(_message.Message):
+    """TrialTold is what one expansion brought."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    UPDATES_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    trial: _builtins.int
+    """The trial."""
+    rollout: _builtins.int
+    """The rollout that it belonged to."""
+    node_id: _builtins.str
+    """The node that was expanded, and its tree."""
+    tree: _builtins.int
+    """Which of the search's trees."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
+        """The nodes that it added, parents first."""
+
+    @_builtins.property
+    def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeUpdate]:
+        """The nodes that it touched, the root first."""
+
+    @_builtins.property
+    def best(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the best solution so far, its first step first."""
+
+    @_builtins.property
+    def progress(self) -> Global___SolveProgress:
+        """How far the search is."""
+
+    def __init__(
+        self,
+        *,
+        trial: _builtins.int = ...,
+        rollout: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        tree: _builtins.int = ...,
+        nodes: _abc.Iterable[Global___Node] | None = ...,
+        updates: _abc.Iterable[Global___NodeUpdate] | None = ...,
+        best: _abc.Iterable[_builtins.str] | None = ...,
+        progress: Global___SolveProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best", b"best", "node_id", b"node_id", "nodes", b"nodes", "progress", b"progress", "rollout", b"rollout", "tree", b"tree", "trial", b"trial", "updates", b"updates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrialTold: _TypeAlias = TrialTold  # noqa: Y015
+
+@_typing.final
+class Node(_message.Message):
+    """Node is a node of a search's tree: one step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PPM_SCORE_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MEAN_LOGPROB_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """A hash of the steps from the root to it."""
+    parent: _builtins.str
+    """The node above it; empty for the root."""
+    depth: _builtins.int
+    """Steps from the root."""
+    text: _builtins.str
+    """The comment that opens the step, or an answer step's text."""
+    code: _builtins.str
+    """Its Python code; empty for an answer step."""
+    output: _builtins.str
+    """What it printed."""
+    error: _builtins.str
+    """Why it failed; empty otherwise."""
+    outcome: Global___NodeOutcome.ValueType
+    """What became of it."""
+    ppm_score: _builtins.float
+    """PPM score of the solution up to here, -1 to 1; unset in an unguided search."""
+    tokens: _builtins.int
+    """New tokens that the policy spent on it."""
+    mean_logprob: _builtins.float
+    """Mean natural-log probability of those tokens."""
+    answer: _builtins.str
+    """Of a terminal node, the class of equal answers."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        parent: _builtins.str = ...,
+        depth: _builtins.int = ...,
+        text: _builtins.str = ...,
+        code: _builtins.str = ...,
+        output: _builtins.str = ...,
+        error: _builtins.str = ...,
+        outcome: Global___NodeOutcome.ValueType = ...,
+        ppm_score: _builtins.float | None = ...,
+        tokens: _builtins.int = ...,
+        mean_logprob: _builtins.float = ...,
+        answer: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "ppm_score", b"ppm_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "code", b"code", "depth", b"depth", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "ppm_score", b"ppm_score", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
+    _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
+    _WhichOneofReturnType__ppm_score: _TypeAlias = _typing.Literal["ppm_score"]  # noqa: Y015
+    _WhichOneofArgType__ppm_score: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer) -> _WhichOneofReturnType__answer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ppm_score) -> _WhichOneofReturnType__ppm_score | None: ...
+
+Global___Node: _TypeAlias = Node  # noqa: Y015
+
+@_typing.final
+class NodeUpdate(_message.Message):
+    """NodeUpdate is a node's standing after a trial."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class VotesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
+    VISITS_FIELD_NUMBER: _builtins.int
+    Q_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The node."""
+    visits: _builtins.int
+    """Its visit count."""
+    q: _builtins.float
+    """Its Q-value, -1 to 1."""
+    value: _builtins.float
+    """Sum of all values backed up, votes not counted."""
+    @_builtins.property
+    def votes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Rollouts through it by the answer that they reached."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        visits: _builtins.int = ...,
+        q: _builtins.float = ...,
+        value: _builtins.float = ...,
+        votes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "q", b"q", "value", b"value", "visits", b"visits", "votes", b"votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeUpdate: _TypeAlias = NodeUpdate  # noqa: Y015
+
+@_typing.final
+class SearchFailure(_message.Message):
+    """SearchFailure is what ended a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    cause: _builtins.str
+    """The dependency that was down or too slow; "problem" where the problem does not fit the policy;
+    "internal".
+    """
+    detail: _builtins.str
+    """What went wrong."""
+    def __init__(
+        self,
+        *,
+        cause: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "detail", b"detail"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchFailure: _TypeAlias = SearchFailure  # noqa: Y015

@@ -26,7 +26,13 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """SearchService is the gRPC form of POST /solve.
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
     """
 
     def __init__(self, channel):
@@ -40,17 +46,82 @@ class SearchServiceStub:
                 request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveRequest.SerializeToString,
                 response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveResponse.FromString,
                 _registered_method=True)
+        self.Submit = channel.unary_unary(
+                '/rstar.search.v1.SearchService/Submit',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/rstar.search.v1.SearchService/Watch',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchResponse.FromString,
+                _registered_method=True)
+        self.Get = channel.unary_unary(
+                '/rstar.search.v1.SearchService/Get',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/rstar.search.v1.SearchService/List',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListResponse.FromString,
+                _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/rstar.search.v1.SearchService/Cancel',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
-    """SearchService is the gRPC form of POST /solve.
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
     """
 
     def Solve(self, request, context):
-        """Solve runs one search. It sends a SolveProgress about once a second and, last, the Solution.
-        Leaving the call cancels the search. INVALID_ARGUMENT names the field and its limit;
-        UNAVAILABLE names the dependency (redis, policy, sandbox) that is down or too slow;
-        RESOURCE_EXHAUSTED: too many searches at once, try again.
+        """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
+        Solution. Leaving the call cancels the search, unless it has an idempotency key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Submit(self, request, context):
+        """Submit begins a search that does not depend on the call, and returns its id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Watch follows a search's log, from the first entry or after a known one, to its end. Leaving
+        does not cancel the search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Get(self, request, context):
+        """Get looks at a search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """List lists searches, the newest first; without the scope `admin`, those of the key alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Cancel ends a search, whichever replica runs it, with what it has found by then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +135,31 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveRequest.FromString,
                     response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveResponse.SerializeToString,
             ),
+            'Submit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Submit,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchResponse.SerializeToString,
+            ),
+            'Get': grpc.unary_unary_rpc_method_handler(
+                    servicer.Get,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListResponse.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'rstar.search.v1.SearchService', rpc_method_handlers)
@@ -73,7 +169,13 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """SearchService is the gRPC form of POST /solve.
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
     """
 
     @staticmethod
@@ -93,6 +195,141 @@ class SearchService:
             '/rstar.search.v1.SearchService/Solve',
             services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveRequest.SerializeToString,
             services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Submit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Submit',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SubmitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Watch',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Get(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Get',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/List',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Cancel',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.CancelResponse.FromString,
             options,
             channel_credentials,
             insecure,

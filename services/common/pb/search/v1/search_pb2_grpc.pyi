@@ -27,33 +27,74 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """SearchService is the gRPC form of POST /solve."""
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
     Solve: _grpc.UnaryStreamMultiCallable[_search_pb2.SolveRequest, _search_pb2.SolveResponse]
-    """Solve runs one search. It sends a SolveProgress about once a second and, last, the Solution.
-    Leaving the call cancels the search. INVALID_ARGUMENT names the field and its limit;
-    UNAVAILABLE names the dependency (redis, policy, sandbox) that is down or too slow;
-    RESOURCE_EXHAUSTED: too many searches at once, try again.
+    """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
+    Solution. Leaving the call cancels the search, unless it has an idempotency key.
     """
+    Submit: _grpc.UnaryUnaryMultiCallable[_search_pb2.SubmitRequest, _search_pb2.SubmitResponse]
+    """Submit begins a search that does not depend on the call, and returns its id."""
+    Watch: _grpc.UnaryStreamMultiCallable[_search_pb2.WatchRequest, _search_pb2.WatchResponse]
+    """Watch follows a search's log, from the first entry or after a known one, to its end. Leaving
+    does not cancel the search.
+    """
+    Get: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetRequest, _search_pb2.GetResponse]
+    """Get looks at a search."""
+    List: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListRequest, _search_pb2.ListResponse]
+    """List lists searches, the newest first; without the scope `admin`, those of the key alone."""
+    Cancel: _grpc.UnaryUnaryMultiCallable[_search_pb2.CancelRequest, _search_pb2.CancelResponse]
+    """Cancel ends a search, whichever replica runs it, with what it has found by then."""
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """SearchService is the gRPC form of POST /solve."""
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Solve: _aio.UnaryStreamMultiCallable[_search_pb2.SolveRequest, _search_pb2.SolveResponse]  # type: ignore[assignment]
-    """Solve runs one search. It sends a SolveProgress about once a second and, last, the Solution.
-    Leaving the call cancels the search. INVALID_ARGUMENT names the field and its limit;
-    UNAVAILABLE names the dependency (redis, policy, sandbox) that is down or too slow;
-    RESOURCE_EXHAUSTED: too many searches at once, try again.
+    """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
+    Solution. Leaving the call cancels the search, unless it has an idempotency key.
     """
+    Submit: _aio.UnaryUnaryMultiCallable[_search_pb2.SubmitRequest, _search_pb2.SubmitResponse]  # type: ignore[assignment]
+    """Submit begins a search that does not depend on the call, and returns its id."""
+    Watch: _aio.UnaryStreamMultiCallable[_search_pb2.WatchRequest, _search_pb2.WatchResponse]  # type: ignore[assignment]
+    """Watch follows a search's log, from the first entry or after a known one, to its end. Leaving
+    does not cancel the search.
+    """
+    Get: _aio.UnaryUnaryMultiCallable[_search_pb2.GetRequest, _search_pb2.GetResponse]  # type: ignore[assignment]
+    """Get looks at a search."""
+    List: _aio.UnaryUnaryMultiCallable[_search_pb2.ListRequest, _search_pb2.ListResponse]  # type: ignore[assignment]
+    """List lists searches, the newest first; without the scope `admin`, those of the key alone."""
+    Cancel: _aio.UnaryUnaryMultiCallable[_search_pb2.CancelRequest, _search_pb2.CancelResponse]  # type: ignore[assignment]
+    """Cancel ends a search, whichever replica runs it, with what it has found by then."""
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SearchService is the gRPC form of POST /solve."""
+    """SearchService is the gRPC form of the REST API. Where the service runs with keys, every call
+    carries one in its metadata, as `authorization: Bearer <key>` or `x-api-key`. Statuses:
+    INVALID_ARGUMENT names the field and its limit; UNAUTHENTICATED: no valid key; PERMISSION_DENIED:
+    the key lacks a scope; NOT_FOUND: no such search, or another key's; RESOURCE_EXHAUSTED: a quota of
+    the key is used up, or too many searches run (`retry-after`, in seconds, is in the trailing
+    metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
+    slow, or says that this replica is stopping.
+    """
 
     @_abc_1.abstractmethod
     def Solve(
@@ -61,10 +102,50 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.SolveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_search_pb2.SolveResponse], _abc.AsyncIterator[_search_pb2.SolveResponse]]:
-        """Solve runs one search. It sends a SolveProgress about once a second and, last, the Solution.
-        Leaving the call cancels the search. INVALID_ARGUMENT names the field and its limit;
-        UNAVAILABLE names the dependency (redis, policy, sandbox) that is down or too slow;
-        RESOURCE_EXHAUSTED: too many searches at once, try again.
+        """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
+        Solution. Leaving the call cancels the search, unless it has an idempotency key.
         """
+
+    @_abc_1.abstractmethod
+    def Submit(
+        self,
+        request: _search_pb2.SubmitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.SubmitResponse, _abc.Awaitable[_search_pb2.SubmitResponse]]:
+        """Submit begins a search that does not depend on the call, and returns its id."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _search_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_pb2.WatchResponse], _abc.AsyncIterator[_search_pb2.WatchResponse]]:
+        """Watch follows a search's log, from the first entry or after a known one, to its end. Leaving
+        does not cancel the search.
+        """
+
+    @_abc_1.abstractmethod
+    def Get(
+        self,
+        request: _search_pb2.GetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.GetResponse, _abc.Awaitable[_search_pb2.GetResponse]]:
+        """Get looks at a search."""
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _search_pb2.ListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.ListResponse, _abc.Awaitable[_search_pb2.ListResponse]]:
+        """List lists searches, the newest first; without the scope `admin`, those of the key alone."""
+
+    @_abc_1.abstractmethod
+    def Cancel(
+        self,
+        request: _search_pb2.CancelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.CancelResponse, _abc.Awaitable[_search_pb2.CancelResponse]]:
+        """Cancel ends a search, whichever replica runs it, with what it has found by then."""
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
