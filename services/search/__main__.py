@@ -6,14 +6,17 @@ import socket
 import sys
 
 import uvicorn
+from pydantic import ValidationError
 
 from services.common import logs, rpc, telemetry, tracing
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
+from services.common.tls import TlsError
+from services.search.front import open_front
 from services.search.manager import Manager
 from services.search.rest.app import create_app
 from services.search.rpc_server import SERVICE, SearchServicer
-from services.search.settings import SearchSettings
+from services.search.settings import BadSettings, SearchSettings
 
 log = logs.get(__name__)
 
@@ -53,10 +56,11 @@ async def serve(settings: SearchSettings) -> None:
 
 async def _serve(settings: SearchSettings, listener: socket.socket, manager: Manager) -> None:
     grpc_server = rpc.Server((SERVICE,), max_concurrent_rpcs=2 * settings.max_searches)
-    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(manager), grpc_server.grpc)
-    grpc_port = await grpc_server.start(settings.host, settings.grpc_port)
+    front = open_front(manager, settings)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchServicer(front), grpc_server.grpc)
+    grpc_port = await grpc_server.start(settings.host, settings.grpc_port, settings.tls)
     await manager.start()
-    app = create_app(manager, max_body_bytes=settings.max_body_bytes)
+    app = create_app(front, settings)
     tracing.instrument_app(app)
     rest = _Server(
         uvicorn.Config(
@@ -64,6 +68,8 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_LAST_REPLIES_SECONDS,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
         )
     )
     serving = asyncio.create_task(rest.serve(sockets=[listener]))
@@ -84,12 +90,15 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
 
 def main() -> None:
     """Run the service."""
-    settings = SearchSettings()
+    try:
+        settings = SearchSettings()
+    except ValidationError as error:
+        sys.exit("\n".join(f"rstar search: {one['msg']}" for one in error.errors()))
     telemetry.configure("search", settings)
     tracing.instrument_redis()
     try:
         asyncio.run(serve(settings))
-    except rpc.AddressInUse as error:
+    except (rpc.AddressInUse, TlsError, BadSettings) as error:
         sys.exit(str(error))
 
 

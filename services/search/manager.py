@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from services.common import logs
@@ -84,6 +84,7 @@ class Manager:
     Searches belong to the manager: a caller who leaves ends one only by `cancel`.
 
     Attributes:
+        connection: to Redis.
         store: the searches in Redis.
         monitor: the watch over the dependencies.
         draining: whether it is stopping and takes no more searches.
@@ -91,30 +92,30 @@ class Manager:
 
     def __init__(self, settings: SearchSettings, grader: Grader) -> None:
         self._settings = settings
-        self._connection = Connection(
+        self.connection = Connection(
             settings.redis_url, timeout_seconds=settings.dependency_timeout_seconds
         )
         self.store = SearchStore(
-            self._connection,
+            self.connection,
             replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
             lease_seconds=settings.lease_seconds,
             retention_seconds=settings.retention_seconds,
         )
         self.draining = False
-        self._leases = Leases(self._connection, self.store, lease_seconds=settings.lease_seconds)
-        self._claims = Claims(self._connection, keep_seconds=settings.idempotency_seconds)
+        self._leases = Leases(self.connection, self.store, lease_seconds=settings.lease_seconds)
+        self._claims = Claims(self.connection, keep_seconds=settings.idempotency_seconds)
         self._launcher = Launcher(settings, grader)
         self._holders: dict[str, Holder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beginning = 0
         self.monitor = Monitor(
-            {"redis": Dependency(self._connection.ping), **self._launcher.dependencies()},
+            {"redis": Dependency(self.connection.ping), **self._launcher.dependencies()},
             timeout_seconds=settings.dependency_timeout_seconds,
             stall_seconds=settings.stall_seconds,
         )
         self._adoption = Adoption(self.store, self._leases, max_adoptions=settings.max_adoptions)
         self._upkeep = Upkeep(
-            self._connection,
+            self.connection,
             self.store,
             self._leases,
             self,
@@ -135,7 +136,7 @@ class Manager:
         await self._upkeep.stop()
         await self.monitor.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._connection.close()
+        await self.connection.close()
         await self._launcher.close()
 
     # ---- for callers ----------------------------------------------------------------------------
@@ -174,15 +175,14 @@ class Manager:
             raise
         return Handle(search_id, keyed=True)
 
-    async def watch(self, search_id: str, after: str = "0") -> AsyncIterator[Entry]:
+    def watch(self, search_id: str, after: str = "0") -> AsyncGenerator[Entry, None]:
         """Entries of a search's log after an id, as they come, up to its last.
 
         Whichever replica runs it. UnknownSearch; ValueError where `after` is no id; LogError.
         DependencyError where Redis is down, of which DrainingError says that this replica stops:
         ask another, after the last id that was seen.
         """
-        async for entry in self.store.follow(search_id, after):
-            yield entry
+        return self.store.follow(search_id, after)
 
     async def wait(self, search_id: str) -> Solution:
         """The solution of a search.
@@ -356,6 +356,4 @@ def failure(event: Failed) -> Exception:
 
 
 def _fingerprint(request: SolveRequest) -> str:
-    # How the reply is delivered does not make it another request.
-    body = request.model_dump_json(exclude={"stream"})
-    return hashlib.blake2b(body.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(request.model_dump_json().encode(), digest_size=16).hexdigest()

@@ -1,107 +1,181 @@
-"""The gRPC SearchService: POST /solve in protobuf."""
+"""The gRPC SearchService: the REST API in protobuf."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator, Generator
 
 import grpc
-from pydantic import ValidationError
 
 from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
+from services.search.access.errors import AccessError, Forbidden, QuotaExceeded
+from services.search.access.guard import Caller
+from services.search.access.keys import bearer
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
-from services.search.manager import BusyError, Manager, SearchFailed
-from services.search.news import stay_or_cancel, to_news
-from services.search.schemas import Progress, Solution, SolveRequest
+from services.search.front import Front
+from services.search.log_view import LogView
+from services.search.manager import BusyError, Handle, SearchFailed
+from services.search.memory import MemoryShort
+from services.search.news import to_news
+from services.search.rpc_messages import (
+    to_entry,
+    to_request,
+    to_response,
+    to_solution,
+    to_status,
+    to_summary,
+)
+from services.search.store.claims import ClaimConflict
+from services.search.store.entry import position
+from services.search.store.errors import UnknownSearch
+from services.search.store.events import Finished, LogError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 200
+_MAX_KEY_CHARS = 255
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     """Runs searches for gRPC callers."""
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+    def __init__(self, front: Front) -> None:
+        self._front = front
 
     @rpc.streaming
     async def Solve(  # noqa: N802 - the name in the contract
         self, request: pb.SolveRequest, context: rpc.Context
     ) -> AsyncIterator[pb.SolveResponse]:
-        """Progress after each trial, then the solution."""
-        try:
-            handle = await self._manager.begin(to_request(request))
-            async with stay_or_cancel(self._manager, handle):
-                async for entry in self._manager.watch(handle.search_id):
-                    yield to_response(to_news(handle.search_id, entry.event))
-        except (BusyError, DependencyError, RejectedError, SearchFailed) as error:
-            raise to_status(error) from error
+        """Progress at once and after each trial, then the solution."""
+        with _statuses(context):
+            handle = await self._begin(request, context)
+            with self._front.leaving(handle):
+                watch = self._front.manager.watch(handle.search_id)
+                async with contextlib.aclosing(watch) as entries:
+                    async for entry in entries:
+                        yield to_response(to_news(handle.search_id, entry.event))
+
+    @rpc.unary
+    async def Submit(  # noqa: N802 - the name in the contract
+        self, request: pb.SubmitRequest, context: rpc.Context
+    ) -> pb.SubmitResponse:
+        """Begin a search and return its id."""
+        with _statuses(context):
+            handle = await self._begin(request.request, context)
+            return pb.SubmitResponse(search_id=handle.search_id, is_new=handle.is_new)
+
+    @rpc.streaming
+    async def Watch(  # noqa: N802 - the name in the contract
+        self, request: pb.WatchRequest, context: rpc.Context
+    ) -> AsyncIterator[pb.WatchResponse]:
+        """A search's log, to its end."""
+        with _statuses(context):
+            caller = await self._caller(context)
+            try:
+                known = position(request.after or "0")
+            except ValueError as error:
+                raise rpc.InvalidField("after", str(error)) from error
+            await self._front.find(caller, request.search_id)
+            view = LogView(request.search_id)
+            async with contextlib.aclosing(self._front.manager.watch(request.search_id)) as entries:
+                async for entry in entries:
+                    message = to_entry(view, entry)
+                    if entry.number > known:
+                        yield message
+
+    @rpc.unary
+    async def Get(  # noqa: N802 - the name in the contract
+        self, request: pb.GetRequest, context: rpc.Context
+    ) -> pb.GetResponse:
+        """A search, with its solution where it has one."""
+        with _statuses(context):
+            caller = await self._caller(context)
+            reply = pb.GetResponse(
+                summary=to_summary(await self._front.find(caller, request.search_id))
+            )
+            last = await self._front.manager.store.last(request.search_id)
+            if last is not None and isinstance(last.event, Finished):
+                reply.solution.CopyFrom(to_solution(last.event.solution))
+            return reply
+
+    @rpc.unary
+    async def List(  # noqa: N802 - the name in the contract
+        self, request: pb.ListRequest, context: rpc.Context
+    ) -> pb.ListResponse:
+        """A page of searches."""
+        with _statuses(context):
+            caller = await self._caller(context)
+            limit = request.limit or _DEFAULT_PAGE
+            if limit > _MAX_PAGE:
+                raise rpc.InvalidField("limit", f"at most {_MAX_PAGE}")
+            page = await self._front.page(
+                caller, request.cursor or None, limit, to_status(request.status)
+            )
+            return pb.ListResponse(
+                searches=[to_summary(one) for one in page.items], next_cursor=page.next or ""
+            )
+
+    @rpc.unary
+    async def Cancel(  # noqa: N802 - the name in the contract
+        self, request: pb.CancelRequest, context: rpc.Context
+    ) -> pb.CancelResponse:
+        """The end of a search."""
+        with _statuses(context):
+            caller = await self._caller(context)
+            return pb.CancelResponse(
+                was_running=await self._front.cancel(caller, request.search_id)
+            )
+
+    async def _begin(self, request: pb.SolveRequest, context: rpc.Context) -> Handle:
+        caller = await self._caller(context)
+        key = request.idempotency_key or None
+        if key is not None and len(key) > _MAX_KEY_CHARS:
+            raise rpc.InvalidField("idempotency_key", f"at most {_MAX_KEY_CHARS} characters")
+        return await self._front.begin(caller, to_request(request), key)
+
+    async def _caller(self, context: rpc.Context) -> Caller:
+        found: dict[str, str] = {}
+        for name, value in context.invocation_metadata() or ():
+            found.setdefault(name, value if isinstance(value, str) else value.decode("latin-1"))
+        key = bearer(found.get("authorization"), found.get("x-api-key"))
+        return await self._front.guard.admit(key)
 
 
-def to_status(error: BusyError | DependencyError | RejectedError | SearchFailed) -> rpc.StatusError:
-    """The RPC status of a search's failure."""
+@contextlib.contextmanager
+def _statuses(context: rpc.Context) -> Generator[None, None, None]:
+    """Turn what a search's callers may be told into the RPC's status."""
+    try:
+        yield
+    except rpc.StatusError:
+        raise
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        if isinstance(error, BusyError | MemoryShort | QuotaExceeded):
+            context.set_trailing_metadata((("retry-after", str(error.retry_after_seconds)),))
+        raise status from error
+
+
+def _status(error: Exception) -> rpc.StatusError | None:
+    code = grpc.StatusCode
     match error:
-        case BusyError():
-            return rpc.StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
-        case DependencyError():
-            return rpc.StatusError(grpc.StatusCode.UNAVAILABLE, str(error))
         case RejectedError():
             return rpc.InvalidField("problem", str(error))
-        case SearchFailed():
-            return rpc.StatusError(grpc.StatusCode.INTERNAL, str(error))
-
-
-def to_request(message: pb.SolveRequest) -> SolveRequest:
-    """The request with defaults for what is unset; InvalidField names what breaks a limit."""
-    budget = message.budget
-    options = {field.name: value for field, value in message.search.ListFields()}
-    for name, enum in (("answer", pb.AnswerRule), ("expansion", pb.Expansion)):
-        if name in options:
-            options[name] = _word(name, enum, options[name])
-    amounts = {"rollouts": budget.rollouts, "tokens": budget.tokens, "seconds": budget.seconds}
-    try:
-        return SolveRequest.model_validate(
-            {
-                "problem": message.problem,
-                "budget": {name: amount for name, amount in amounts.items() if amount},
-                "search": options,
-            }
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise rpc.InvalidField(".".join(map(str, first["loc"])), first["msg"]) from error
-
-
-def _word(field: str, enum: Any, value: int) -> str:
-    """The word that REST uses for a value of an enum."""
-    if value not in enum.values():
-        raise rpc.InvalidField(f"search.{field}", f"unknown value {value}")
-    name: str = enum.Name(value)
-    # ANSWER_RULE_BEST is "best": the prefix is the enum's own name in capitals.
-    return name.removeprefix("ANSWER_RULE_").removeprefix("EXPANSION_").lower()
-
-
-def to_response(event: Progress | Solution) -> pb.SolveResponse:
-    """The message of an event of a search."""
-    if isinstance(event, Progress):
-        return pb.SolveResponse(
-            progress=pb.SolveProgress(
-                search_id=event.search_id,
-                answer=event.answer or "",
-                confidence=event.confidence,
-                usage=pb.Usage(**event.usage.model_dump()),
-            )
-        )
-    return pb.SolveResponse(
-        solution=pb.Solution(
-            search_id=event.search_id,
-            answer=event.answer,
-            confidence=event.confidence,
-            steps=[pb.SolutionStep(**step.model_dump()) for step in event.steps],
-            alternatives=[pb.Alternative(**one.model_dump()) for one in event.alternatives],
-            stop_reason=pb.StopReason.Value(f"STOP_REASON_{event.stop_reason.upper()}"),
-            usage=pb.Usage(**event.usage.model_dump()),
-            models=pb.Models(policy=event.models.policy, ppm=event.models.ppm or ""),
-            guided=event.guided,
-        )
-    )
+        case ClaimConflict():
+            return rpc.InvalidField("idempotency_key", "stands for another request")
+        case BusyError() | MemoryShort() | QuotaExceeded():
+            return rpc.StatusError(code.RESOURCE_EXHAUSTED, str(error))
+        case Forbidden():
+            return rpc.StatusError(code.PERMISSION_DENIED, str(error))
+        case AccessError():
+            return rpc.StatusError(code.UNAUTHENTICATED, str(error))
+        case UnknownSearch():
+            return rpc.StatusError(code.NOT_FOUND, str(error))
+        case DependencyError():
+            return rpc.StatusError(code.UNAVAILABLE, str(error))
+        case SearchFailed() | LogError():
+            return rpc.StatusError(code.INTERNAL, str(error))
+    return None

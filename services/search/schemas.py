@@ -1,8 +1,8 @@
 """Requests and responses of the REST API, with their limits and defaults."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.search.options import Budget, Request, SearchOptions
 
@@ -47,9 +47,30 @@ class SolveRequest(Request):
         description="The known answer, for making training data: solutions are then worth +1 where "
         "they agree with it and -1 where they do not, and no agreement among them ends the search.",
     )
+
+
+class SolveCall(SolveRequest):
+    """A request to solve, and how its result is to be delivered: at most one of the two."""
+
     stream: Annotated[bool, Field(strict=True)] = Field(
         False, description="Whether to answer with server-sent events: progress, then solution."
     )
+    is_async: Annotated[bool, Field(strict=True)] = Field(
+        False,
+        alias="async",
+        description="Whether to answer at once, with 202 and the place of the search.",
+    )
+
+    @model_validator(mode="after")
+    def _one_delivery(self) -> Self:
+        if self.stream and self.is_async:
+            raise ValueError("stream and async exclude each other")
+        return self
+
+    def request(self) -> SolveRequest:
+        """What is to be solved."""
+        fields = {name: getattr(self, name) for name in SolveRequest.model_fields}
+        return SolveRequest.model_construct(**fields)
 
 
 class Step(BaseModel):
@@ -133,9 +154,21 @@ class FieldError(BaseModel):
 class Problem(BaseModel):
     """An error (RFC 9457, application/problem+json)."""
 
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     errors: list[FieldError] | None = Field(None, description="The fields at fault, for 422.")
     dependency: str | None = Field(None, description="What is down or too slow, for 503.")
+    search_id: str | None = Field(None, description="The search that it is about, where one is.")
+    violated_policies: list[str] | None = Field(
+        None,
+        alias="violated-policies",
+        description="The quotas of RateLimit-Policy that are used up, for 429.",
+    )
+
+    def document(self) -> dict[str, object]:
+        """It as JSON, without what does not apply."""
+        return self.model_dump(mode="json", exclude_none=True)

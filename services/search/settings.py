@@ -1,9 +1,20 @@
 """Settings of the search service: environment variables RSTAR_SEARCH_<FIELD>."""
 
-from pydantic import Field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.common.settings import ServiceSettings
+from services.common.tls import ClientTls
+
+_KEY_CHARS = 32
+
+
+class BadSettings(ValueError):  # noqa: N818 - names what is at fault
+    """Settings that the service cannot start with."""
 
 
 class SearchSettings(ServiceSettings):
@@ -83,3 +94,78 @@ class SearchSettings(ServiceSettings):
     grader_workers: int = Field(
         1, ge=1, le=64, description="Processes that compare answers symbolically."
     )
+
+    auth: Literal["off", "keys"] = Field(
+        "off", description="Whether callers must show an API key, over REST and gRPC."
+    )
+    allow_public_without_auth: bool = Field(
+        False,
+        description="Whether to start without API keys on an address that other machines reach, "
+        "for example behind a gateway that asks for its own.",
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="A key with every scope, to make the first API key with."
+    )
+    admin_key_file: Path | None = Field(None, description="A file that holds it instead.")
+    key_requests_per_minute: int = Field(
+        600, ge=0, le=1_000_000, description="Rate of a new API key, unless it asks; 0: no limit."
+    )
+    key_searches: int = Field(
+        16, ge=0, le=10_000, description="Searches at once of a new API key; 0: no limit."
+    )
+    max_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Memory that this process may take; 0: the limit of its cgroup, if any.",
+    )
+    memory_share: float = Field(
+        0.8, gt=0, le=1, description="Share of it beyond which new searches get 429."
+    )
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, le=300, description="How long a stream of events is silent at most."
+    )
+    dependency_tls: bool = Field(
+        False, description="Whether policy, PPM and sandbox are called over TLS."
+    )
+    dependency_tls_ca: Path | None = Field(
+        None, description="Authorities (PEM) of their certificates; by default the system's."
+    )
+    dependency_tls_cert: Path | None = Field(
+        None, description="Certificate (PEM) to show where they ask for one."
+    )
+    dependency_tls_key: Path | None = Field(None, description="Private key (PEM) of it.")
+
+    @property
+    def channel_tls(self) -> ClientTls | None:
+        """TLS of the channels to policy, PPM and sandbox."""
+        if not self.dependency_tls:
+            return None
+        return ClientTls(self.dependency_tls_ca, self.dependency_tls_cert, self.dependency_tls_key)
+
+    def read_admin_key(self) -> str | None:
+        """The key of the settings, if any; BadSettings where it cannot be read or is short."""
+        key = self.admin_key.get_secret_value() if self.admin_key else ""
+        if self.admin_key_file is not None:
+            try:
+                key = self.admin_key_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeError) as error:
+                raise BadSettings(f"admin_key_file: {error}") from error
+        if key and len(key) < _KEY_CHARS:
+            raise BadSettings(f"admin_key: at least {_KEY_CHARS} characters, from a random source")
+        return key or None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        if self.auth == "off" and not self.allow_public_without_auth and not _is_local(self.host):
+            raise ValueError(
+                f"host {self.host} can be reached by others, and auth is off: set auth=keys, or "
+                "allow_public_without_auth=true where something else keeps strangers out"
+            )
+        return self
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

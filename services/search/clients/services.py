@@ -31,7 +31,9 @@ class Services:
     def _replicas(self, name: str, assumed: Limits, learn: Learn) -> Replicas:
         target: str = getattr(self._settings, f"{name}_target")
         seconds = self._settings.dependency_timeout_seconds
-        return Replicas(name, target, assumed, learn, check_seconds=seconds)
+        return Replicas(
+            name, target, assumed, learn, check_seconds=seconds, tls=self._settings.channel_tls
+        )
 
     def sandbox_session(self, search_id: str) -> SandboxSession:
         """The sandbox session of a search, not yet open."""

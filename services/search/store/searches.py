@@ -8,7 +8,7 @@ asked again.
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +164,12 @@ class SearchStore:
             number = found[-1].number
         return found
 
-    async def follow(self, search_id: str, after: str = "0") -> AsyncIterator[Entry]:
+    async def last(self, search_id: str) -> Entry | None:
+        """The newest entry of a log; None where there is none. LogError."""
+        raw = await self._redis.command("XREVRANGE", keys.log(search_id), "+", "-", "COUNT", 1)
+        return entry.parse(raw[0]) if raw else None
+
+    async def follow(self, search_id: str, after: str = "0") -> AsyncGenerator[Entry, None]:
         """Entries after an id, as they are written, up to the search's last.
 
         Any number of followers share one reader (see Watcher), and need none for a search that

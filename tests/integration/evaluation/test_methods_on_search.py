@@ -24,7 +24,7 @@ def one_method(name: str, *budget: str) -> Method:
 async def solve(rig: Rig, method: Method) -> pb.Solution:
     add = search_pb2_grpc.add_SearchServiceServicer_to_server
     async with (
-        serving(add, SearchServicer(rig.manager), SERVICE) as target,
+        serving(add, SearchServicer(rig.front), SERVICE) as target,
         connect(target, patience_seconds=0) as service,
     ):
         return await service.solve(method.request("p", "What is 1 + 1?"))

@@ -22,6 +22,7 @@ from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.search.__main__ import listen
+from services.search.front import Front, open_front
 from services.search.manager import Manager
 from services.search.rest.app import create_app
 from services.search.settings import SearchSettings
@@ -71,11 +72,16 @@ class Rig:
     """A running search service and what it stands on."""
 
     client: httpx.AsyncClient
-    manager: Manager
+    front: Front
     settings: SearchSettings
     policy: ScriptedPolicy
     ppm: ScriptedPpm
     sandbox: ScriptedSandbox
+
+    @property
+    def manager(self) -> Manager:
+        """What runs the searches."""
+        return self.front.manager
 
     async def events(self, search_id: str) -> list[Event]:
         """The log of a search."""
@@ -104,13 +110,14 @@ async def start_rig(grader: Grader, redis_url: str, /, **changes: object) -> Asy
         manager = Manager(settings, grader)
         await manager.start()
         listener = listen("127.0.0.1", 0)
-        app = create_app(manager, max_body_bytes=settings.max_body_bytes)
+        front = open_front(manager, settings)
+        app = create_app(front, settings)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-                yield Rig(client, manager, settings, policy, ppm, sandbox)
+                yield Rig(client, front, settings, policy, ppm, sandbox)
         finally:
             server.should_exit = True
             await task

@@ -39,6 +39,8 @@ INVALID = [
     ({**PROBLEM, "search": {"answer": "median"}}, "search.answer"),
     ({**PROBLEM, "search": None}, "search"),
     ({**PROBLEM, "stream": "yes"}, "stream"),
+    ({**PROBLEM, "async": 1}, "async"),
+    ({**PROBLEM, "stream": True, "async": True}, "body"),
 ]
 
 
@@ -61,8 +63,14 @@ async def test_what_is_no_request_is_answered_as_a_problem(rig: StartRig) -> Non
             (one.client.post("/solve", content=b"\xff\xfe", headers=JSON), 422),
             (one.client.post("/solve", content=b'"text"', headers=JSON), 422),
             (one.client.post("/solve", content=b"[" * 1000, headers=JSON), 400),
-            (one.client.post("/solve", content=b" " * 1025), 413),
-            (one.client.post("/solve", content=_chunks()), 413),
+            (one.client.post("/solve", content=b" " * 1025, headers=JSON), 413),
+            (one.client.post("/solve", content=_chunks(), headers=JSON), 413),
+            (one.client.post("/solve", content=b"{}", headers={"Content-Type": "text/xml"}), 415),
+            (one.client.post("/solve", content=b"{}"), 415),
+            (one.client.post("/solve", json=PROBLEM, headers={"Accept": "image/png"}), 406),
+            (one.client.put("/solve", json=PROBLEM), 405),
+            (one.client.get("/searches/nothing"), 422),
+            (one.client.get("/searches/" + "0" * 27), 404),
             (one.client.get("/solve"), 405),
             (one.client.get("/nowhere"), 404),
         ]:
@@ -77,3 +85,17 @@ async def test_what_is_no_request_is_answered_as_a_problem(rig: StartRig) -> Non
 async def _chunks() -> Any:
     for _ in range(20):
         yield b" " * 100
+
+
+async def test_methods_are_named_and_head_is_get_without_its_body(rig: StartRig) -> None:
+    async with rig() as one:
+        options = await one.client.options(f"/searches/{'0' * 27}")
+        assert (options.status_code, options.headers["allow"]) == (
+            204,
+            "DELETE, GET, HEAD, OPTIONS",
+        )
+        refused = await one.client.post(f"/searches/{'0' * 27}", json={})
+        assert refused.headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
+        head, get = await one.client.head("/health"), await one.client.get("/health")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]

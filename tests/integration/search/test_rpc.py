@@ -21,7 +21,7 @@ async def stub(one: Rig) -> AsyncIterator["search_pb2_grpc.SearchServiceAsyncStu
     """A client of the rig's searches."""
     add = search_pb2_grpc.add_SearchServiceServicer_to_server
     async with (
-        serving(add, SearchServicer(one.manager), SERVICE) as target,
+        serving(add, SearchServicer(one.front), SERVICE) as target,
         rpc.channel(target) as channel,
     ):
         yield search_pb2_grpc.SearchServiceStub(channel)

@@ -175,8 +175,8 @@ def parse_events(text: str) -> list[tuple[str, dict[str, Any]]]:
     """Names and data of server-sent events."""
     events = []
     for block in text.strip().split("\n\n"):
-        name, data = block.split("\n")
-        events.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        events.append((fields["event"], json.loads(fields["data"])))
     return events
 
 

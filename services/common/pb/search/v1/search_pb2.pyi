@@ -79,6 +79,42 @@ EXPANSION_TRAJECTORY: Expansion.ValueType  # 2
 """To the end of the solution, which is then cut into steps that all become nodes."""
 Global___Expansion: _TypeAlias = Expansion  # noqa: Y015
 
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """The server's default."""
+    METHOD_MCTS: _Method.ValueType  # 1
+    """Tree search by UCT."""
+    METHOD_BEAM: _Method.ValueType  # 2
+    """Level by level, the best steps are kept."""
+    METHOD_BEST_OF_N: _Method.ValueType  # 3
+    """Independent solutions, as many as the budget has rollouts; the PPM chooses."""
+    METHOD_MAJORITY: _Method.ValueType  # 4
+    """Independent solutions that vote."""
+    METHOD_GREEDY: _Method.ValueType  # 5
+    """One solution at temperature 0."""
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """Method says how a search grows its trees."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""The server's default."""
+METHOD_MCTS: Method.ValueType  # 1
+"""Tree search by UCT."""
+METHOD_BEAM: Method.ValueType  # 2
+"""Level by level, the best steps are kept."""
+METHOD_BEST_OF_N: Method.ValueType  # 3
+"""Independent solutions, as many as the budget has rollouts; the PPM chooses."""
+METHOD_MAJORITY: Method.ValueType  # 4
+"""Independent solutions that vote."""
+METHOD_GREEDY: Method.ValueType  # 5
+"""One solution at temperature 0."""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -94,11 +130,13 @@ class _StopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopReason
     STOP_REASON_SECONDS: _StopReason.ValueType  # 3
     """The budget of seconds is spent."""
     STOP_REASON_CONFIDENT: _StopReason.ValueType  # 4
-    """No rollout that is left could change the answer."""
+    """Nothing that is left could change the answer, or its posterior has passed the threshold."""
     STOP_REASON_EXHAUSTED: _StopReason.ValueType  # 5
     """Every node is fully expanded, or closed as a dead end."""
     STOP_REASON_CANCELLED: _StopReason.ValueType  # 6
     """Cancelled by its caller."""
+    STOP_REASON_SOLVED: _StopReason.ValueType  # 7
+    """With a known answer and a ladder: a right solution was found by the end of a rung."""
 
 class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
     """StopReason says why a search ended."""
@@ -112,11 +150,13 @@ STOP_REASON_TOKENS: StopReason.ValueType  # 2
 STOP_REASON_SECONDS: StopReason.ValueType  # 3
 """The budget of seconds is spent."""
 STOP_REASON_CONFIDENT: StopReason.ValueType  # 4
-"""No rollout that is left could change the answer."""
+"""Nothing that is left could change the answer, or its posterior has passed the threshold."""
 STOP_REASON_EXHAUSTED: StopReason.ValueType  # 5
 """Every node is fully expanded, or closed as a dead end."""
 STOP_REASON_CANCELLED: StopReason.ValueType  # 6
 """Cancelled by its caller."""
+STOP_REASON_SOLVED: StopReason.ValueType  # 7
+"""With a known answer and a ladder: a right solution was found by the end of a rung."""
 Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
 
 class _SearchStatus:
@@ -192,22 +232,30 @@ class Budget(_message.Message):
     ROLLOUTS_FIELD_NUMBER: _builtins.int
     TOKENS_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    LADDER_FIELD_NUMBER: _builtins.int
     rollouts: _builtins.int
     """Rollouts: walks from the root to a finished, failed or over-long solution; 1 to 10,000."""
     tokens: _builtins.int
     """New tokens of the policy, 1 to 10,000,000."""
     seconds: _builtins.float
     """Wall-clock seconds, above 0 to 3,600."""
+    @_builtins.property
+    def ladder(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rising budgets of rollouts: the search stops at a rung where its answer is confident, or a
+        known answer was found, and goes on otherwise. The last takes the place of `rollouts`.
+        """
+
     def __init__(
         self,
         *,
         rollouts: _builtins.int = ...,
         tokens: _builtins.int = ...,
         seconds: _builtins.float = ...,
+        ladder: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollouts", b"rollouts", "seconds", b"seconds", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ladder", b"ladder", "rollouts", b"rollouts", "seconds", b"seconds", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,6 +275,10 @@ class SearchOptions(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     EXPANSION_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    TREES_FIELD_NUMBER: _builtins.int
+    BEAM_WIDTH_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     candidates: _builtins.int
     """Candidates at each expansion, 1 to 64."""
     depth: _builtins.int
@@ -243,6 +295,14 @@ class SearchOptions(_message.Message):
     """How the answer is chosen."""
     expansion: Global___Expansion.ValueType
     """How far a candidate runs."""
+    method: Global___Method.ValueType
+    """How the trees grow; it presets some of the other fields."""
+    trees: _builtins.int
+    """Trees from different seeds that share the budget, 1 to 64."""
+    beam_width: _builtins.int
+    """Steps that the method beam keeps of each level, 1 to 64."""
+    confidence: _builtins.float
+    """Stop when the posterior probability of the answer has reached this, 0.5 to below 1."""
     def __init__(
         self,
         *,
@@ -254,13 +314,21 @@ class SearchOptions(_message.Message):
         seed: _builtins.int | None = ...,
         answer: Global___AnswerRule.ValueType = ...,
         expansion: Global___Expansion.ValueType = ...,
+        method: Global___Method.ValueType = ...,
+        trees: _builtins.int | None = ...,
+        beam_width: _builtins.int | None = ...,
+        confidence: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "candidates", b"candidates", "depth", b"depth", "exploration", b"exploration", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "exploration", b"exploration", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "answer", b"answer", "candidates", b"candidates", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "answer", b"answer", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "method", b"method", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__beam_width: _TypeAlias = _typing.Literal["beam_width"]  # noqa: Y015
+    _WhichOneofArgType__beam_width: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width"]  # noqa: Y015
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015
+    _WhichOneofReturnType__confidence: _TypeAlias = _typing.Literal["confidence"]  # noqa: Y015
+    _WhichOneofArgType__confidence: _TypeAlias = _typing.Literal["_confidence", b"_confidence"]  # noqa: Y015
     _WhichOneofReturnType__depth: _TypeAlias = _typing.Literal["depth"]  # noqa: Y015
     _WhichOneofArgType__depth: _TypeAlias = _typing.Literal["_depth", b"_depth"]  # noqa: Y015
     _WhichOneofReturnType__exploration: _TypeAlias = _typing.Literal["exploration"]  # noqa: Y015
@@ -271,8 +339,14 @@ class SearchOptions(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__trees: _TypeAlias = _typing.Literal["trees"]  # noqa: Y015
+    _WhichOneofArgType__trees: _TypeAlias = _typing.Literal["_trees", b"_trees"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__beam_width) -> _WhichOneofReturnType__beam_width | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__candidates) -> _WhichOneofReturnType__candidates | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confidence) -> _WhichOneofReturnType__confidence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__depth) -> _WhichOneofReturnType__depth | None: ...
     @_typing.overload
@@ -283,6 +357,8 @@ class SearchOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trees) -> _WhichOneofReturnType__trees | None: ...
 
 Global___SearchOptions: _TypeAlias = SearchOptions  # noqa: Y015
 
@@ -296,11 +372,16 @@ class SolveRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    GROUND_TRUTH_FIELD_NUMBER: _builtins.int
     problem: _builtins.str
     """The problem, 1 to 16,384 characters."""
     idempotency_key: _builtins.str
     """Names the search, up to 255 characters: asked again with the same key and the same request, the
     same search answers. Empty for none.
+    """
+    ground_truth: _builtins.str
+    """The known answer, for making training data: solutions are worth +1 where they agree with it, -1
+    where they do not. Empty for none.
     """
     @_builtins.property
     def budget(self) -> Global___Budget:
@@ -317,10 +398,11 @@ class SolveRequest(_message.Message):
         budget: Global___Budget | None = ...,
         search: Global___SearchOptions | None = ...,
         idempotency_key: _builtins.str = ...,
+        ground_truth: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "search", b"search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "idempotency_key", b"idempotency_key", "problem", b"problem", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "ground_truth", b"ground_truth", "idempotency_key", b"idempotency_key", "problem", b"problem", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1071,6 +1153,7 @@ class Node(_message.Message):
     TOKENS_FIELD_NUMBER: _builtins.int
     MEAN_LOGPROB_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A hash of the steps from the root to it."""
     parent: _builtins.str
@@ -1095,6 +1178,8 @@ class Node(_message.Message):
     """Mean natural-log probability of those tokens."""
     answer: _builtins.str
     """Of a terminal node, the class of equal answers."""
+    tree: _builtins.int
+    """Which of the search's trees it is in."""
     def __init__(
         self,
         *,
@@ -1110,10 +1195,11 @@ class Node(_message.Message):
         tokens: _builtins.int = ...,
         mean_logprob: _builtins.float = ...,
         answer: _builtins.str | None = ...,
+        tree: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "ppm_score", b"ppm_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "code", b"code", "depth", b"depth", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "ppm_score", b"ppm_score", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "code", b"code", "depth", b"depth", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "ppm_score", b"ppm_score", "text", b"text", "tokens", b"tokens", "tree", b"tree"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
     _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
@@ -1157,6 +1243,7 @@ class NodeUpdate(_message.Message):
     Q_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     VOTES_FIELD_NUMBER: _builtins.int
+    TREE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The node."""
     visits: _builtins.int
@@ -1165,6 +1252,8 @@ class NodeUpdate(_message.Message):
     """Its Q-value, -1 to 1."""
     value: _builtins.float
     """Sum of all values backed up, votes not counted."""
+    tree: _builtins.int
+    """Which of the search's trees it is in."""
     @_builtins.property
     def votes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rollouts through it by the answer that they reached."""
@@ -1177,10 +1266,11 @@ class NodeUpdate(_message.Message):
         q: _builtins.float = ...,
         value: _builtins.float = ...,
         votes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        tree: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "q", b"q", "value", b"value", "visits", b"visits", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "q", b"q", "tree", b"tree", "value", b"value", "visits", b"visits", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

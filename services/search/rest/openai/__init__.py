@@ -1,0 +1,1 @@
+"""OpenAI's chat completions over searches, so that its stock clients work."""
