@@ -12,11 +12,11 @@ import pytest_asyncio
 
 from services.common import rpc
 from services.common.pb.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
+from services.search.forest import Forest
 from services.search.schemas import Solution
 from services.search.store import keys
 from services.search.store.entry import Entry
 from services.search.store.events import Failed, Finished, Started, TrialTold
-from services.search.tree import Tree
 from tests.support.fleet import Fleet, Replica, running, until
 
 LEASE_SECONDS = 1.0
@@ -123,12 +123,12 @@ def check(log: list[Entry], rollouts: int = 10) -> Solution:
     assert len(told) == len(trials)
     numbers = [event.expanded.trial for event in told]
     assert len(set(numbers)) == len(numbers), "each trial once"
-    tree = Tree.replay(started.config, [event.expanded for event in told])
+    forest = Forest.replay(started.config, [event.expanded for event in told])
     solution = last.solution
     assert solution.stop_reason == "rollouts", solution.stop_reason
-    assert tree.rollouts == solution.usage.rollouts
-    assert tree.rollouts >= rollouts
-    assert solution.usage.nodes == len(tree.nodes) - 1
+    assert forest.rollouts == solution.usage.rollouts
+    assert forest.rollouts >= rollouts
+    assert solution.usage.nodes == forest.size
     # Tokens of a trial under way when its replica died are spent, but in no log.
     assert solution.usage.policy_tokens >= sum(event.usage.policy_tokens for event in told)
     answers = {one.answer for one in solution.alternatives}

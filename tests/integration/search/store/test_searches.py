@@ -5,15 +5,14 @@ import json
 
 import pytest
 
-from services.search.answer import AnswerRule
 from services.search.budget import StopReason
+from services.search.forest import Forest
 from services.search.schemas import Models, Usage
 from services.search.solution import describe
 from services.search.store import keys
 from services.search.store.errors import LeaseLost, UnknownSearch
 from services.search.store.events import Failed, Finished, LogError
 from services.search.store.searches import SearchStore
-from services.search.tree import Tree
 from tests.integration.search.store.conftest import Replica, started, told
 from tests.support.search_world import config
 
@@ -24,9 +23,7 @@ Pair = tuple[Replica, Replica]
 
 def finished(search_id: str, reason: StopReason = StopReason.ROLLOUTS) -> Finished:
     models = Models(policy="p", ppm=None)
-    return Finished(
-        describe(Tree(config()), AnswerRule.BEST, search_id, reason, Usage(rollouts=3), models)
-    )
+    return Finished(describe(Forest(config()), search_id, reason, Usage(rollouts=3), models))
 
 
 async def test_a_log_is_read_as_it_was_written(replicas: Pair) -> None:
