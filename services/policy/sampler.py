@@ -5,22 +5,42 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.common import rpc
 from services.common.inference.engine import Engine
+from services.common.inference.serving import Serving
 from services.policy.asks import Ask
 from services.policy.candidates import Candidate, score, token_starts
 from services.policy.prompts import Finish, Style
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that is served: its version and all that goes with it, swapped only as a whole."""
+    """A model that is served: its version and all that goes with it, swapped only as a whole.
+
+    Attributes:
+        version: its name in the store.
+        engine: runs it.
+        style: how it is prompted.
+        adapter: what makes the engine's model this version; None where it is the model itself.
+    """
 
     version: str
     engine: Engine
     style: Style
+    adapter: "LoRARequest | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A candidate and what made it."""
+
+    index: int
+    candidate: Candidate
+    served: Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +51,24 @@ class _Reply:
     finish: Finish
 
 
-async def sample(
-    served: Served, prompt: list[int], ask: Ask
-) -> AsyncIterator[tuple[int, Candidate]]:
-    """Yield (index, candidate) in the order in which they finish.
+async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncIterator[Drawn]:
+    """Yield candidates in the order in which they finish, each with the model that made it.
 
     Leaving the iteration, or cancelling it, takes unfinished candidates out of the engine.
+
+    Raises:
+        rpc.StatusError: the version is not served, or the prompt does not fit it.
     """
-    tasks = [asyncio.create_task(_one(served, prompt, ask, i)) for i in range(ask.count)]
+    prompts = _Prompts(ask)
+
+    async def one(index: int) -> Drawn:
+        async def draw_on(served: Served) -> Drawn:
+            candidate = await draw(served, await prompts.of(served), ask, index)
+            return Drawn(index, candidate, served)
+
+        return await serving.use(version, draw_on)
+
+    tasks = [asyncio.create_task(one(index)) for index in range(ask.count)]
     try:
         for done in asyncio.as_completed(tasks):
             yield await done
@@ -48,17 +78,58 @@ async def sample(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _one(served: Served, prompt: list[int], ask: Ask, index: int) -> tuple[int, Candidate]:
+class _Prompts:
+    """The prompt of one call, worked out once for each model that draws from it."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._lock = asyncio.Lock()
+        self._known: list[tuple[Served, list[int]]] = []
+
+    async def of(self, served: Served) -> list[int]:
+        """Token ids; raises InvalidField where they leave no room."""
+        async with self._lock:
+            for known, prompt in self._known:
+                if known is served:
+                    return prompt
+            prompt = await tokenize(served, self._ask)
+            self._known.append((served, prompt))
+            return prompt
+
+
+async def tokenize(served: Served, ask: Ask) -> list[int]:
+    """The prompt as token ids.
+
+    Raises:
+        rpc.InvalidField: nothing can follow the steps, or the prompt leaves too little room.
+    """
+    engine, style = served.engine, served.style
+    if fault := style.continues(ask.steps):
+        raise rpc.InvalidField("steps", fault)
+    text = style.prompt(ask.problem, ask.steps)
+    prompt = await engine.tokenize(text, add_special_tokens=style.special_tokens)
+    room = engine.context_tokens - len(prompt)
+    if ask.sampling.max_tokens > room:
+        raise rpc.InvalidField(
+            "sampling.max_tokens",
+            f"the prompt's {len(prompt)} tokens and {ask.sampling.max_tokens} new ones are "
+            f"over the context of {engine.context_tokens} tokens",
+        )
+    return prompt
+
+
+async def draw(served: Served, prompt: list[int], ask: Ask, index: int) -> Candidate:
+    """One candidate."""
     reply = await _reply(served, prompt, ask, index)
     pieces = served.style.split(ask.steps, reply.text)
     starts = token_starts(served.engine.tokenizer, prompt, reply.tokens)
     steps = score(pieces, starts, reply.logprobs) if pieces else []
-    return index, Candidate(steps, len(reply.tokens), reply.finish)
+    return Candidate(steps, len(reply.tokens), reply.finish)
 
 
 async def _reply(served: Served, prompt: list[int], ask: Ask, index: int) -> _Reply:
     style, several = served.style, ask.sampling.max_steps > 1
-    outputs = served.engine.generate(prompt, _params(style, ask, index))
+    outputs = served.engine.generate(prompt, _params(style, ask, index), served.adapter)
     async for output in outputs:
         new = output.outputs[0]
         tokens = list(new.token_ids)

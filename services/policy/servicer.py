@@ -2,40 +2,34 @@
 
 from collections.abc import AsyncIterator
 
-import grpc
-
-from services.common import logs, rpc
+from services.common import rpc
+from services.common.inference.admin import Admin
 from services.common.inference.gate import Gate
+from services.common.inference.serving import Serving
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy import asks
-from services.policy.candidates import Candidate
-from services.policy.sampler import Served, sample
+from services.policy.sampler import Drawn, Served, sample
 from services.policy.settings import PolicySettings
 
 NAME = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
-
-log = logs.get(__name__)
+ADMIN_NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
 class PolicyServicer(pb_grpc.PolicyServiceServicer):
-    """PolicyService; UNAVAILABLE until it is given a model."""
+    """PolicyService; UNAVAILABLE while no model is loaded."""
 
-    def __init__(self, settings: PolicySettings) -> None:
+    def __init__(self, settings: PolicySettings, serving: Serving[Served]) -> None:
         self._settings = settings
+        self._serving = serving
         self._gate = Gate(settings.max_in_flight, "candidates")
-        self._served: Served | None = None
-
-    def serve(self, served: Served | None) -> None:
-        """Serve this model to calls that begin from here on; None for no model."""
-        self._served = served
 
     @rpc.unary
     async def Info(  # noqa: N802 - the contract's name
         self, request: pb.InfoRequest, context: rpc.Context
     ) -> pb.InfoResponse:
         """Answer with the model and the limits."""
-        served, settings = self._model(""), self._settings
+        served, settings = self._serving.pick(), self._settings
         return pb.InfoResponse(
             model_version=served.version,
             context_tokens=served.engine.context_tokens,
@@ -45,6 +39,7 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
             answer_source=_answer_source(served),
             max_in_flight=settings.max_in_flight,
             batch_sequences=settings.batch_sequences,
+            trial_versions=self._serving.versions[1:],
         )
 
     @rpc.streaming
@@ -52,42 +47,19 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
         self, request: pb.ProposeRequest, context: rpc.Context
     ) -> AsyncIterator[pb.ProposeResponse]:
         """Send each candidate as soon as it is finished."""
-        served = self._model(request.model_version)
+        served = await self._serving.admit(request.model_version)
         ask = asks.parse(request, self._settings, served.engine.context_tokens)
         if fault := served.style.continues(ask.steps):
             raise rpc.InvalidField("steps", fault)
         with self._gate.hold(ask.count):
-            prompt = await self._prompt(served, ask)
-            async for index, candidate in sample(served, prompt, ask):
-                yield _response(served, index, candidate)
-
-    async def _prompt(self, served: Served, ask: asks.Ask) -> list[int]:
-        engine, style = served.engine, served.style
-        text = style.prompt(ask.problem, ask.steps)
-        prompt = await engine.tokenize(text, add_special_tokens=style.special_tokens)
-        room = engine.context_tokens - len(prompt)
-        if ask.sampling.max_tokens > room:
-            raise rpc.InvalidField(
-                "sampling.max_tokens",
-                f"the prompt's {len(prompt)} tokens and {ask.sampling.max_tokens} new ones are "
-                f"over the context of {engine.context_tokens} tokens",
-            )
-        return prompt
-
-    def _model(self, version: str) -> Served:
-        if self._served is None:
-            raise rpc.StatusError(grpc.StatusCode.UNAVAILABLE, "no model is loaded yet; try again")
-        if version and version != self._served.version:
-            raise rpc.StatusError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"model_version: {version!r} is not served, {self._served.version!r} is",
-            )
-        return self._served
+            async for drawn in sample(self._serving, request.model_version, ask):
+                yield _response(drawn)
 
 
-def _response(served: Served, index: int, candidate: Candidate) -> pb.ProposeResponse:
+def _response(drawn: Drawn) -> pb.ProposeResponse:
+    candidate, served = drawn.candidate, drawn.served
     return pb.ProposeResponse(
-        index=index,
+        index=drawn.index,
         steps=[
             pb.ProposedStep(text=step.text, tokens=step.tokens, mean_logprob=step.mean_logprob)
             for step in candidate.steps
@@ -101,3 +73,23 @@ def _response(served: Served, index: int, candidate: Candidate) -> pb.ProposeRes
 
 def _answer_source(served: Served) -> "pb.AnswerSource.ValueType":
     return pb.AnswerSource.Value(f"ANSWER_SOURCE_{served.style.answer_source.name}")
+
+
+class AdminServicer(pb_grpc.AdminServiceServicer):
+    """AdminService."""
+
+    def __init__(self, admin: Admin[Served]) -> None:
+        self._admin = admin
+
+    @rpc.unary
+    async def Load(  # noqa: N802 - the contract's name
+        self, request: pb.LoadRequest, context: rpc.Context
+    ) -> pb.LoadResponse:
+        """Serve another version."""
+        loaded = await self._admin.load(request.model, context)
+        return pb.LoadResponse(
+            model_version=loaded.version,
+            how=loaded.how,
+            pause_seconds=loaded.pause_seconds,
+            interrupted=loaded.interrupted,
+        )

@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.common.inference.engine import EngineSettings
+from services.common.inference.settings import ModelSettings
 
 
-class PolicySettings(EngineSettings):
+class PolicySettings(ModelSettings):
     """What is served, and how much of it at once."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_POLICY_")
@@ -16,7 +16,18 @@ class PolicySettings(EngineSettings):
         "qwen2.5-coder-0.5b",
         min_length=1,
         max_length=200,
-        description="Version in the model store that is served.",
+        description="What is served: a version of the model store, or an alias such as production, "
+        "which is then followed.",
+    )
+    trials: str = Field(
+        "",
+        max_length=2000,
+        description="Versions or aliases, separated by commas, whose LoRA adapters are served "
+        "beside the model they were trained on: candidate, say. Empty serves the model alone, "
+        "which is faster.",
+    )
+    trial_rank: int = Field(
+        64, ge=1, le=512, description="Largest rank of a LoRA adapter that is served."
     )
     max_count: int = Field(64, ge=1, le=4096, description="Most candidates of one call.")
     max_in_flight: int = Field(
@@ -26,3 +37,8 @@ class PolicySettings(EngineSettings):
         16_384, ge=1, le=1_048_576, description="Longest problem, in characters."
     )
     max_steps: int = Field(64, ge=1, le=1024, description="Most steps before the proposed ones.")
+
+    @property
+    def trial_names(self) -> list[str]:
+        """The versions and aliases of `trials`."""
+        return [name for part in self.trials.split(",") if (name := part.strip())]

@@ -3,34 +3,38 @@
 import grpc
 
 from services.common import rpc
+from services.common.inference.admin import Admin
 from services.common.inference.gate import Gate
+from services.common.inference.serving import Serving
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.ppm import asks
-from services.ppm.scorer import Served, score
+from services.ppm.scorer import Score, Served, score
 from services.ppm.settings import PpmSettings
 
 NAME = pb.DESCRIPTOR.services_by_name["PpmService"].full_name
+ADMIN_NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
 class PpmServicer(pb_grpc.PpmServiceServicer):
-    """PpmService; without a model it says so."""
+    """PpmService; without a model it says so.
 
-    def __init__(self, settings: PpmSettings) -> None:
+    Attributes:
+        lacks_model: whether none is published yet, rather than being loaded.
+    """
+
+    def __init__(self, settings: PpmSettings, serving: Serving[Served]) -> None:
         self._settings = settings
+        self._serving = serving
         self._gate = Gate(settings.max_in_flight, "partial solutions")
-        self._served: Served | None = None
-
-    def serve(self, served: Served | None) -> None:
-        """Serve this model to calls that begin from here on; None for no model."""
-        self._served = served
+        self.lacks_model = not settings.model
 
     @rpc.unary
     async def Info(  # noqa: N802 - the contract's name
         self, request: pb.InfoRequest, context: rpc.Context
     ) -> pb.InfoResponse:
         """Answer with the model, if there is one, and the limits."""
-        served, settings = self._served, self._settings
+        served, settings = self._serving.main, self._settings
         return pb.InfoResponse(
             ready=served is not None,
             model_version=served.version if served else "",
@@ -45,26 +49,42 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
     async def Score(  # noqa: N802 - the contract's name
         self, request: pb.ScoreRequest, context: rpc.Context
     ) -> pb.ScoreResponse:
-        """Score a batch."""
-        served = self._model(request.model_version)
+        """Score a batch, all of it by one version."""
+        self._check_model()
         ask = asks.parse(request, self._settings)
+
+        async def work(served: Served) -> tuple[str, list[Score]]:
+            return served.version, await score(served, ask)
+
         with self._gate.hold(len(ask.solutions)):
-            scores = await score(served, ask)
+            version, scores = await self._serving.use(request.model_version, work)
         return pb.ScoreResponse(
             scores=[pb.Score(value=s.value, logit=s.logit, tokens=s.tokens) for s in scores],
-            model_version=served.version,
+            model_version=version,
         )
 
-    def _model(self, version: str) -> Served:
-        if self._served is None and self._settings.model:
-            raise rpc.StatusError(grpc.StatusCode.UNAVAILABLE, "the model is loading; try again")
-        if self._served is None:
+    def _check_model(self) -> None:
+        if self._serving.main is None and self.lacks_model:
             raise rpc.StatusError(
                 grpc.StatusCode.FAILED_PRECONDITION, "NO_MODEL: no PPM is published to this server"
             )
-        if version and version != self._served.version:
-            raise rpc.StatusError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"model_version: {version!r} is not served, {self._served.version!r} is",
-            )
-        return self._served
+
+
+class AdminServicer(pb_grpc.AdminServiceServicer):
+    """AdminService."""
+
+    def __init__(self, admin: Admin[Served]) -> None:
+        self._admin = admin
+
+    @rpc.unary
+    async def Load(  # noqa: N802 - the contract's name
+        self, request: pb.LoadRequest, context: rpc.Context
+    ) -> pb.LoadResponse:
+        """Serve another version."""
+        loaded = await self._admin.load(request.model, context)
+        return pb.LoadResponse(
+            model_version=loaded.version,
+            how=loaded.how,
+            pause_seconds=loaded.pause_seconds,
+            interrupted=loaded.interrupted,
+        )

@@ -3,10 +3,10 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.common.inference.engine import EngineSettings
+from services.common.inference.settings import ModelSettings
 
 
-class PpmSettings(EngineSettings):
+class PpmSettings(ModelSettings):
     """What is served, and how much of it at once."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_PPM_")
@@ -15,8 +15,9 @@ class PpmSettings(EngineSettings):
     model: str = Field(
         "",
         max_length=200,
-        description="Version in the model store that is served; empty for none: the service then "
-        "runs, says that it has no model, and starts no engine.",
+        description="What is served: a version of the model store, or an alias such as production, "
+        "which is then followed, also where it points nowhere yet; empty for none: the service "
+        "then runs, says that it has no model, and starts no engine.",
     )
     max_batch: int = Field(256, ge=1, le=4096, description="Most partial solutions of one call.")
     max_in_flight: int = Field(

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,12 +27,15 @@ from services.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from vllm import AsyncEngineArgs, PoolingParams, RequestOutput, SamplingParams
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.async_llm import AsyncLLM
 
 GIB = 1024**3
 CPU_CONTEXT_TOKENS = 4096
 DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 5.0
+RESET_SECONDS = 10.0
+RESET_POLL_SECONDS = 0.02
 
 log = logs.get(__name__)
 
@@ -43,9 +47,6 @@ class EngineError(RuntimeError):
 class EngineSettings(ServiceSettings):
     """How an engine uses the machine."""
 
-    store: str | None = Field(
-        None, description="Folder of the model store; unset for the user's own."
-    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
         description="Type of weights and activations; auto takes the model's, or float32 on a CPU "
@@ -89,17 +90,34 @@ class EngineSettings(ServiceSettings):
     )
 
 
-class Engine:
-    """A running engine with one model.
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Room for LoRA adapters beside the model.
 
     Attributes:
+        count: adapters at once.
+        rank: the largest rank.
+    """
+
+    count: int
+    rank: int
+
+
+class Engine:
+    """A running engine with one model, and adapters of it.
+
+    Attributes:
+        model: the folder whose weights it computes with.
         context_tokens: longest prompt and continuation together.
         tokenizer: the model's tokenizer.
     """
 
-    def __init__(self, llm: "AsyncLLM") -> None:
+    def __init__(self, llm: "AsyncLLM", model: Path) -> None:
         self._llm = llm
         self._ids = itertools.count()
+        self._adapter_ids = itertools.count(1)
+        self._stopped = False
+        self.model = model
         # Tokenising a long text takes longer than the event loop may stand still.
         self._tokenizing = ThreadPoolExecutor(1, "tokenize")
         self.tokenizer: Any = llm.get_tokenizer()
@@ -115,14 +133,16 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._tokenizing, encode)
 
     async def generate(
-        self, prompt: list[int], params: "SamplingParams"
+        self, prompt: list[int], params: "SamplingParams", adapter: "LoRARequest | None" = None
     ) -> AsyncGenerator["RequestOutput", None]:
         """Continue a prompt of token ids; leaving the iteration frees what it held.
 
         Raises:
             rpc.StatusError: UNAVAILABLE, the engine has died.
         """
-        request = self._llm.generate({"prompt_token_ids": prompt}, params, self._next_id())
+        request = self._llm.generate(
+            {"prompt_token_ids": prompt}, params, self._next_id(), lora_request=adapter
+        )
         async with _alive(), contextlib.aclosing(request) as outputs:
             async for output in outputs:
                 yield output
@@ -134,13 +154,66 @@ class Engine:
             values: list[float] = (await anext(outputs)).outputs.data.float().tolist()
             return values
 
+    async def reload(self, model: Path) -> None:
+        """Compute with the weights of another folder of the same architecture from here on.
+
+        Nothing may be in flight. All cached keys and values are dropped. Adapters have to be added
+        again. After a failure the weights are undefined: reload good ones before anything runs, or
+        stop the engine.
+
+        Raises:
+            EngineError: they could not be loaded.
+        """
+        self.model = model
+        try:
+            arguments = {"weights_path": str(model)}
+            await self._llm.collective_rpc("reload_weights", kwargs=arguments)
+            async with asyncio.timeout(RESET_SECONDS):
+                # It refuses while a request that was taken out still holds its blocks.
+                while not await self._llm.reset_prefix_cache():  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(RESET_POLL_SECONDS)
+        except TimeoutError:
+            raise EngineError("the KV cache could not be dropped: requests are in flight") from None
+        except Exception as error:
+            raise EngineError(f"cannot load the weights of {model.name}: {error}") from error
+
+    async def add_adapter(self, name: str, folder: Path) -> "LoRARequest":
+        """Load a LoRA adapter beside the model; what requests name it by.
+
+        Raises:
+            EngineError: it does not fit.
+        """
+        from vllm.lora.request import LoRARequest
+
+        # Never used twice: cached keys and values are found by it.
+        request = LoRARequest(name, next(self._adapter_ids), str(folder))
+        try:
+            added = await self._llm.add_lora(request)
+        except Exception as error:
+            raise EngineError(f"cannot load the adapter of {name}: {error}") from error
+        if not added:
+            raise EngineError(f"cannot load the adapter of {name}")
+        return request
+
+    async def remove_adapter(self, adapter: "LoRARequest") -> None:
+        """Give an adapter's room back; nothing of it may be in flight."""
+        await self._llm.remove_lora(adapter.lora_int_id)
+
+    @property
+    def dead(self) -> bool:
+        """Whether it can serve no more, without having been stopped."""
+        return not self._stopped and bool(self._llm.errored)
+
     async def died(self) -> None:
         """Return once the engine can serve no more."""
-        while not self._llm.errored:  # noqa: ASYNC110 - vLLM offers a flag, no event
+        while not self.dead:  # noqa: ASYNC110 - vLLM offers a flag, no event
             await asyncio.sleep(DEATH_POLL_SECONDS)
 
     async def stop(self) -> None:
         """End the engine's processes; blocks the event loop while they end."""
+        if self._stopped:
+            return
+        self._stopped = True
         self._tokenizing.shutdown(wait=False, cancel_futures=True)
         # In a thread of its own, vLLM's output loop would meanwhile report the end as a crash.
         self._llm.shutdown(STOP_SECONDS)
@@ -163,17 +236,21 @@ async def _alive() -> AsyncGenerator[None, None]:
 
 
 async def start(
-    settings: EngineSettings, model: Path, *, runner: Literal["generate", "pooling"]
+    settings: EngineSettings,
+    model: Path,
+    *,
+    runner: Literal["generate", "pooling"],
+    adapters: Adapters | None = None,
 ) -> Engine:
     """Start an engine on a plain Hugging Face model folder.
 
-    One at a time in a process: a start that is cancelled kills the processes that it began.
+    One start at a time in a process: if it is cancelled, it kills the processes that it began.
 
     Raises:
         EngineError: it did not start; the log has the cause.
     """
     before = set(multiprocessing.active_children())
-    building = asyncio.create_task(asyncio.to_thread(_build, settings, model, runner))
+    building = asyncio.create_task(asyncio.to_thread(_build, settings, model, runner, adapters))
     try:
         async with asyncio.timeout(settings.start_seconds):
             return await asyncio.shield(building)
@@ -194,12 +271,13 @@ async def _abandon(building: asyncio.Task[Engine], before: set[Any]) -> None:
         await building.result().stop()
 
 
-def _build(settings: EngineSettings, model: Path, runner: str) -> Engine:
+def _build(settings: EngineSettings, model: Path, runner: str, adapters: Adapters | None) -> Engine:
     _set_environment(settings)
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        return Engine(AsyncLLM.from_engine_args(_arguments(settings, model, runner)))
+        arguments = _arguments(settings, model, runner, adapters)
+        return Engine(AsyncLLM.from_engine_args(arguments), model)
     except Exception as error:
         raise EngineError(f"cannot start on {model.name}: {error}") from error
 
@@ -226,7 +304,9 @@ def _set_environment(settings: EngineSettings) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def _arguments(settings: EngineSettings, model: Path, runner: str) -> "AsyncEngineArgs":
+def _arguments(
+    settings: EngineSettings, model: Path, runner: str, adapters: Adapters | None
+) -> "AsyncEngineArgs":
     from vllm import AsyncEngineArgs
     from vllm.platforms import current_platform
     from vllm.v1.executor.uniproc_executor import UniProcExecutor
@@ -253,9 +333,18 @@ def _arguments(settings: EngineSettings, model: Path, runner: str) -> "AsyncEngi
         block_size=32 if cpu else None,
         # A pickle could run code.
         load_format="safetensors",
+        use_tqdm_on_load=False,
+        enable_lora=adapters is not None,
+        max_loras=adapters.count if adapters else 1,
+        max_lora_rank=_lora_rank(adapters.rank) if adapters else 16,
         disable_log_stats=True,
         additional_config=Lifeline(),
     )
+
+
+def _lora_rank(rank: int) -> int:
+    """The smallest rank that vLLM has room for; it knows these alone."""
+    return next((size for size in (1, 8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), 512)
 
 
 def _dtype(settings: EngineSettings, *, cpu: bool) -> str:

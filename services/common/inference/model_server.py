@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from services.common import logs, rpc
-from services.common.inference.engine import Engine, EngineError
+from services.common.inference.engine import EngineError
 from services.common.models.errors import ModelError
 from services.common.settings import ServiceSettings
 from services.common.tls import TlsError
@@ -12,15 +13,27 @@ from services.common.tls import TlsError
 log = logs.get(__name__)
 
 
+class Mortal(Protocol):
+    """What serves a model, and may die."""
+
+    async def died(self) -> None:
+        """Return once it can serve no more."""
+        ...
+
+    async def stop(self) -> None:
+        """End it."""
+        ...
+
+
 async def run(
-    server: rpc.Server, settings: ServiceSettings, load: Callable[[], Awaitable[Engine | None]]
+    server: rpc.Server, settings: ServiceSettings, load: Callable[[], Awaitable[Mortal | None]]
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the process's exit code.
 
     Args:
         server: with its services added, not started.
         settings: where to listen, how long to drain.
-        load: loads the model, opens it to callers and sets the health; returns its engine, None
+        load: loads the model, opens it to callers and sets the health; returns what runs it, None
             where no model is to be served. Calls are answered meanwhile.
 
     Returns:
@@ -54,7 +67,7 @@ def _fail(what: str, error: BaseException | None) -> int:
     return 1
 
 
-async def _serve(load: Callable[[], Awaitable[Engine | None]]) -> None:
+async def _serve(load: Callable[[], Awaitable[Mortal | None]]) -> None:
     """Load and watch the engine; ends only by an error, or by being cancelled."""
     engine = await load()
     if engine is None:

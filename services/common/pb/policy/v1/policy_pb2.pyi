@@ -78,6 +78,62 @@ FINISH_REASON_LENGTH: FinishReason.ValueType  # 4
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 @_typing.final
+class LoadRequest(_message.Message):
+    """LoadRequest names what is to be served."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """A version in the model store, or an alias."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadRequest: _TypeAlias = LoadRequest  # noqa: Y015
+
+@_typing.final
+class LoadResponse(_message.Message):
+    """LoadResponse says what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    HOW_FIELD_NUMBER: _builtins.int
+    PAUSE_SECONDS_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    model_version: _builtins.str
+    """Version that is served now."""
+    how: _builtins.str
+    """How: already (it was served), in_place, second_engine or restart."""
+    pause_seconds: _builtins.float
+    """How long new work waited, in seconds."""
+    interrupted: _builtins.int
+    """Candidates that were begun again on the new version or, where pinned to the old one, ended."""
+    def __init__(
+        self,
+        *,
+        model_version: _builtins.str = ...,
+        how: _builtins.str = ...,
+        pause_seconds: _builtins.float = ...,
+        interrupted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["how", b"how", "interrupted", b"interrupted", "model_version", b"model_version", "pause_seconds", b"pause_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadResponse: _TypeAlias = LoadResponse  # noqa: Y015
+
+@_typing.final
 class InfoRequest(_message.Message):
     """InfoRequest is empty."""
 
@@ -108,6 +164,7 @@ class InfoResponse(_message.Message):
     ANSWER_SOURCE_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     BATCH_SEQUENCES_FIELD_NUMBER: _builtins.int
+    TRIAL_VERSIONS_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """Version of the served model, for example "qwen2.5-coder-0.5b"."""
     context_tokens: _builtins.int
@@ -124,6 +181,10 @@ class InfoResponse(_message.Message):
     """Candidates that may wait or run at once before RESOURCE_EXHAUSTED is answered."""
     batch_sequences: _builtins.int
     """Candidates that are computed at once; further ones wait. 0 where that is not known."""
+    @_builtins.property
+    def trial_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Versions served beside `model_version`, each by its LoRA adapter; a call gets one by naming it."""
+
     def __init__(
         self,
         *,
@@ -135,10 +196,11 @@ class InfoResponse(_message.Message):
         answer_source: Global___AnswerSource.ValueType = ...,
         max_in_flight: _builtins.int = ...,
         batch_sequences: _builtins.int = ...,
+        trial_versions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "batch_sequences", b"batch_sequences", "context_tokens", b"context_tokens", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "batch_sequences", b"batch_sequences", "context_tokens", b"context_tokens", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version", "trial_versions", b"trial_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,3 +89,49 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AdminServiceStub:
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
+    Load: _grpc.UnaryUnaryMultiCallable[_policy_pb2.LoadRequest, _policy_pb2.LoadResponse]
+    """Load serves another version at once and answers when it does; what is in flight ends on the
+    version that it began on. NOT_FOUND: no such version or alias; FAILED_PRECONDITION: it is refused or
+    cannot be run, and the version before it is still served; UNAVAILABLE: the store is not reached.
+    """
+
+@_typing.type_check_only
+class AdminServiceAsyncStub(AdminServiceStub):
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Load: _aio.UnaryUnaryMultiCallable[_policy_pb2.LoadRequest, _policy_pb2.LoadResponse]  # type: ignore[assignment]
+    """Load serves another version at once and answers when it does; what is in flight ends on the
+    version that it began on. NOT_FOUND: no such version or alias; FAILED_PRECONDITION: it is refused or
+    cannot be run, and the version before it is still served; UNAVAILABLE: the store is not reached.
+    """
+
+class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    @_abc_1.abstractmethod
+    def Load(
+        self,
+        request: _policy_pb2.LoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.LoadResponse, _abc.Awaitable[_policy_pb2.LoadResponse]]:
+        """Load serves another version at once and answers when it does; what is in flight ends on the
+        version that it began on. NOT_FOUND: no such version or alias; FAILED_PRECONDITION: it is refused or
+        cannot be run, and the version before it is still served; UNAVAILABLE: the store is not reached.
+        """
+
+def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -146,3 +146,84 @@ class PpmService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AdminServiceStub:
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Load = channel.unary_unary(
+                '/rstar.ppm.v1.AdminService/Load',
+                request_serializer=services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadResponse.FromString,
+                _registered_method=True)
+
+
+class AdminServiceServicer:
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    def Load(self, request, context):
+        """Load serves another version at once and answers when it does; what is in flight ends on the
+        version that it began on. NOT_FOUND: no such version or alias; FAILED_PRECONDITION: it is refused or
+        cannot be run, and the version before it is still served; UNAVAILABLE: the store is not reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AdminServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'rstar.ppm.v1.AdminService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('rstar.ppm.v1.AdminService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AdminService:
+    """AdminService exchanges what is served. Callers show the metadata
+    `authorization: Bearer <admin token>`; all others get PERMISSION_DENIED.
+    """
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.ppm.v1.AdminService/Load',
+            services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_ppm_dot_v1_dot_ppm__pb2.LoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -1,0 +1,53 @@
+"""Prometheus metrics of a served model: which version, how often it was exchanged, at what cost."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class ReloadMeters:
+    """The metrics `rstar_<service>_...` of one service's model."""
+
+    def __init__(self, service: str, registry: CollectorRegistry = REGISTRY) -> None:
+        prefix = f"rstar_{service}"
+        self.reloads = Counter(
+            f"{prefix}_reloads_total",
+            "Models loaded after the start, by how: in_place, second_engine, restart.",
+            ["how"],
+            registry=registry,
+        )
+        self.failures = Counter(
+            f"{prefix}_reload_failures_total",
+            "Versions that could not be loaded; the version before them is still served.",
+            registry=registry,
+        )
+        self.failing = Gauge(
+            f"{prefix}_reload_failing",
+            "1 while the version that should be served is not, because it cannot be loaded.",
+            registry=registry,
+        )
+        self.pause = Histogram(
+            f"{prefix}_reload_pause_seconds",
+            "How long new work waited for an exchange.",
+            buckets=_PAUSES,
+            registry=registry,
+        )
+        self.interrupted = Counter(
+            f"{prefix}_reload_interrupted_total",
+            "Pieces of work that an exchange began again, or ended where they were pinned.",
+            registry=registry,
+        )
+        self.version = Gauge(
+            f"{prefix}_model_info",
+            "1 for each version that is served now, by its role: main or beside.",
+            ["version", "role"],
+            registry=registry,
+        )
+
+    def serve(self, main: str | None, beside: list[str]) -> None:
+        """Say what is served now."""
+        self.version.clear()
+        if main is not None:
+            self.version.labels(main, "main").set(1)
+        for version in beside:
+            self.version.labels(version, "beside").set(1)

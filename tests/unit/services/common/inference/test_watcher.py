@@ -1,0 +1,209 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.common.inference import watcher
+from services.common.inference.engine import EngineError
+from services.common.inference.host import Loaded
+from services.common.inference.last_good import LastGood
+from services.common.inference.settings import ModelSettings
+from services.common.inference.watcher import Watcher
+from services.common.models.errors import ModelDamaged, ModelError, ModelNotFound, StoreUnreachable
+from services.common.models.store import ModelStore
+from tests.support.folders import make_folder
+
+SETTINGS = ModelSettings(poll_seconds=3600)
+
+
+class Place:
+    """An alias, and what has been loaded."""
+
+    def __init__(self) -> None:
+        self.target: str | None = "one"
+        self.down = False
+        self.bad: set[str] = set()
+        self.tried: list[str] = []
+        self.loaded = asyncio.Event()
+
+    async def look(self) -> str | None:
+        if self.down:
+            raise StoreUnreachable("down")
+        return self.target
+
+    async def load(self, version: str) -> Loaded:
+        self.tried.append(version)
+        if version in self.bad:
+            raise EngineError("broken")
+        self.loaded.set()
+        return Loaded(version, "in_place")
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def follower(place: Place) -> Watcher:
+    return Watcher(SETTINGS, place.look, place.load)
+
+
+async def test_loads_what_the_alias_points_to_once(place: Place, follower: Watcher) -> None:
+    await follower.look()
+    await follower.look()
+    place.target = "two"
+    await follower.look()
+    assert place.tried == ["one", "two"]
+
+
+async def test_an_alias_that_points_nowhere_changes_nothing(
+    place: Place, follower: Watcher
+) -> None:
+    place.target = None
+    await follower.look()
+    assert place.tried == []
+
+
+async def test_what_fails_is_not_tried_at_every_look(place: Place, follower: Watcher) -> None:
+    place.bad = {"one"}
+    for _ in range(5):
+        await follower.look()
+    assert place.tried == ["one"]
+    place.target = "two"
+    await follower.look()
+    assert place.tried == ["one", "two"]
+
+
+async def test_what_fails_is_tried_again_after_a_pause(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = Watcher(ModelSettings(poll_seconds=0.001), place.look, place.load)
+    place.bad = {"one"}
+    await follower.look()
+    place.bad = set()
+    async with asyncio.timeout(10):
+        while not place.loaded.is_set():
+            await asyncio.sleep(0.001)
+            await follower.look()
+    assert place.tried == ["one", "one"]
+
+
+async def test_a_version_that_kills_the_process_is_left_alone(place: Place) -> None:
+    follower = Watcher(
+        SETTINGS, place.look, place.load, lambda version: 2 if version == "one" else 0
+    )
+    await follower.look()
+    assert place.tried == []
+    place.target = "two"
+    await follower.look()
+    assert place.tried == ["two"]
+
+
+async def test_a_store_that_is_down_is_no_end(place: Place, follower: Watcher) -> None:
+    place.down = True
+    await follower.look()
+    place.down = False
+    await follower.look()
+    assert place.tried == ["one"]
+
+
+async def test_a_nudge_is_not_waited_for(place: Place, follower: Watcher) -> None:
+    running = asyncio.create_task(follower.run("one"))
+    place.target = "two"
+    follower.nudge()
+    async with asyncio.timeout(10):
+        await place.loaded.wait()
+    assert place.tried == ["two"]
+    running.cancel()
+
+
+class FakeHost:
+    """A host that loads by name; some names are bad."""
+
+    kind = "policy"
+
+    def __init__(self, store: ModelStore, memory: LastGood, *bad: str) -> None:
+        self.store = store
+        self.memory = memory
+        self.bad = bad
+        self.tried: list[str] = []
+
+    async def load(self, version: str) -> Loaded:
+        self.tried.append(version)
+        if version in self.bad:
+            raise ModelDamaged(version)
+        return Loaded(version, "started")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    made = ModelStore(tmp_path / "store")
+    for version in ("one", "two"):
+        folder = make_folder(tmp_path / "made")
+        made.publish("policy", version, folder, licence="MIT", prompt_style="bare")
+    made.aliases.move("policy", "production", "one", by="me", expect=None)
+    made.aliases.move("policy", "production", "two", by="me", expect="one")
+    return made
+
+
+async def begin(host: FakeHost, name: str, **more: bool) -> str | None:
+    return await watcher.start(host, name, **more)  # type: ignore[arg-type]  # a double
+
+
+async def test_starts_with_the_version_that_is_named(store: ModelStore, tmp_path: Path) -> None:
+    host = FakeHost(store, LastGood(tmp_path))
+    assert await begin(host, "one") is None
+    assert host.tried == ["one"]
+
+
+async def test_starts_with_what_the_alias_points_to(store: ModelStore, tmp_path: Path) -> None:
+    host = FakeHost(store, LastGood(tmp_path))
+    assert await begin(host, "production") == "production"
+    assert host.tried == ["two"]
+
+
+async def test_falls_back_to_what_the_alias_pointed_to(store: ModelStore, tmp_path: Path) -> None:
+    host = FakeHost(store, LastGood(tmp_path), "two")
+    assert await begin(host, "production") == "production"
+    assert host.tried == ["two", "one"]
+    with pytest.raises(ModelDamaged, match="two"):
+        await begin(FakeHost(store, LastGood(tmp_path), "two", "one"), "production")
+
+
+async def test_after_a_death_the_last_good_one_comes_first(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    memory = LastGood(tmp_path)
+    memory.begin("one")
+    memory.end("one", good=True)
+    memory.begin("two")
+    host = FakeHost(store, memory)
+    await begin(host, "production")
+    assert host.tried == ["one"]
+
+
+async def test_an_alias_may_point_nowhere_yet_where_that_is_allowed(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    host = FakeHost(store, LastGood(tmp_path))
+    assert await begin(host, "candidate", may_lack=True) == "candidate"
+    assert host.tried == []
+    with pytest.raises(ModelNotFound, match="points nowhere yet"):
+        await begin(host, "candidate")
+
+
+async def test_without_its_store_a_service_comes_back_with_what_it_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: ModelStore
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreUnreachable("down")
+
+    monkeypatch.setattr(store.aliases, "history", fail)
+    memory = LastGood(tmp_path)
+    with pytest.raises(ModelError, match="down"):
+        await begin(FakeHost(store, memory), "production")
+    memory.end("two", good=True)
+    host = FakeHost(store, memory)
+    assert await begin(host, "production") == "production"
+    assert host.tried == ["two"]
