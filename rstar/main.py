@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rstar import bench_sandbox, bench_search, evaluate, models
+from rstar import bench_reload, bench_sandbox, bench_search, evaluate, models
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +21,7 @@ app.add_typer(evaluate.app, name="eval")
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
 bench.command("sandbox")(bench_sandbox.sandbox)
 bench.command("search")(bench_search.search)
+bench.command("reload")(bench_reload.reload)
 app.add_typer(bench, name="bench")
 
 
