@@ -30,6 +30,7 @@ class Usage(BaseModel):
     rollouts: int = 0
     nodes: int = 0
     policy_tokens: int = 0
+    cut_tokens: int = 0
     ppm_calls: int = 0
     sandbox_runs: int = 0
     seconds: float = 0.0

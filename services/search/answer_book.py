@@ -10,10 +10,13 @@ from services.search.clients.dependencies import DependencyError
 
 
 class Equality(Protocol):
-    """Decides whether two answers mean the same."""
+    """Decides whether answers mean the same."""
 
     async def equal(self, a: str, b: str) -> bool:
-        """Whether they do; symmetric."""
+        """Whether two of one kind do; symmetric."""
+
+    async def correct(self, gold: str, answer: str) -> bool:
+        """Whether an answer agrees with a reference answer."""
 
 
 class AnswerBook:
@@ -24,8 +27,13 @@ class AnswerBook:
     only the normal form is compared.
     """
 
-    def __init__(self, equality: Equality, *, max_classes: int = 64) -> None:
+    def __init__(
+        self, equality: Equality, *, truth: str | None = None, max_classes: int = 64
+    ) -> None:
+        """`truth`: the known answer, if there is one."""
         self._equality = equality
+        self._truth = truth
+        self._verdicts: dict[str, bool] = {}
         self._max_classes = max_classes
         self._keys: dict[str, str] = {}
         self._representatives: list[str] = []
@@ -48,6 +56,20 @@ class AnswerBook:
             if normal not in self._keys:
                 self._keys[normal] = await self._class_of(answer)
             return self._keys[normal]
+
+    async def is_right(self, key: str) -> bool | None:
+        """Whether a class agrees with the known answer; None where that is not known.
+
+        DependencyError where the grader cannot say.
+        """
+        if self._truth is None:
+            return None
+        if key not in self._verdicts:
+            try:
+                self._verdicts[key] = await self._equality.correct(self._truth, key)
+            except GraderUnavailable as error:
+                raise DependencyError("grader", str(error)) from error
+        return self._verdicts[key]
 
     async def _class_of(self, answer: str) -> str:
         for representative in self._representatives[: self._max_classes]:

@@ -47,7 +47,7 @@ class Ledger:
         tokens: budget of new policy tokens.
         deadline: monotonic time at which the seconds are spent.
         expected_tokens: what a candidate is taken to need before any is known.
-        spent_tokens: policy tokens so far, those of candidates that were cut off included.
+        spent_tokens: policy tokens of finished candidates so far.
         candidates: candidates finished so far.
         in_flight: candidates in flight.
         rung: which of the rungs is being climbed.

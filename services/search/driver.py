@@ -168,6 +168,7 @@ class Driver:
         self._ledger.spent_tokens += usage.policy_tokens
         self._ledger.candidates += candidates
         self._usage.policy_tokens += usage.policy_tokens
+        self._usage.cut_tokens += usage.cut_tokens
         self._usage.ppm_calls += usage.ppm_calls
         self._usage.sandbox_runs += usage.sandbox_runs
         self._policies.update(policies)
@@ -177,6 +178,9 @@ class Driver:
             task.cancel()
             self.forest.forget(trial.id)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Their solutions are lost, but not what they cost.
+        for _, harvest in self._tasks.values():
+            self._spend(harvest.usage(), len(harvest.candidates), tuple(harvest.policy))
         self._tasks.clear()
 
     def _current_usage(self) -> Usage:

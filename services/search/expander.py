@@ -5,6 +5,7 @@ Everything here is I/O towards policy, sandbox, PPM and grader; the tree is not 
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from services.search.clients.policy import PolicyClient, Sampling
 from services.search.clients.ppm import Scorer
 from services.search.clients.sandbox import SandboxSession
 from services.search.node import Outcome, StepResult, child_id
+from services.search.pace import Pace
 from services.search.store.events import TrialUsage
 from services.search.tree import Candidate
 
@@ -46,13 +48,14 @@ class Yield:
 
     candidates: list[Candidate] = field(default_factory=list)
     policy_tokens: int = 0
+    cut_tokens: int = 0
     ppm_calls: int = 0
     sandbox_runs: int = 0
     policy: set[str] = field(default_factory=set)
 
     def usage(self) -> TrialUsage:
         """What was spent."""
-        return TrialUsage(self.policy_tokens, self.ppm_calls, self.sandbox_runs)
+        return TrialUsage(self.policy_tokens, self.ppm_calls, self.sandbox_runs, self.cut_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Expander:
         self._search_id = search_id
         self._problem = problem
         self._tools = tools
+        self._pace = Pace()
 
     async def expand(
         self, prefix: Prefix, count: int, sampling: Sampling, into: Yield, *, seconds: float
@@ -83,17 +87,27 @@ class Expander:
         at fault: RejectedError. DependencyError where policy, sandbox or PPM is down.
         """
         trial = _Trial(self._search_id, self._problem, self._tools, prefix, into, seconds)
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                await trial.draw(count, sampling)
+                await trial.draw(count, sampling, self._pace)
         except TimeoutError:
-            pass  # what is complete is harvested
+            # What is complete is harvested.
+            into.cut_tokens = self._cut_tokens(trial, count, sampling, begun)
+        except asyncio.CancelledError:
+            into.cut_tokens = self._cut_tokens(trial, count, sampling, begun)
+            raise
         except RejectedError:
             if not prefix.path:
                 raise
         finally:
             await trial.abandon()
         trial.harvest()
+
+    def _cut_tokens(self, trial: "_Trial", count: int, sampling: Sampling, begun: float) -> int:
+        """What the candidates took, by estimate, that had not finished."""
+        each = self._pace.estimate(time.monotonic() - begun, sampling.max_tokens)
+        return (count - trial.received) * each
 
 
 class _Trial:
@@ -117,11 +131,18 @@ class _Trial:
         self._runs: dict[str, asyncio.Future[sandbox_pb2.RunResponse]] = {}
         self._yield = into
 
-    async def draw(self, count: int, sampling: Sampling) -> None:
+    @property
+    def received(self) -> int:
+        """Candidates that have finished."""
+        return len(self._tasks)
+
+    async def draw(self, count: int, sampling: Sampling, pace: Pace) -> None:
         """Follow each candidate from the moment that it is finished."""
+        begun = time.monotonic()
         steps = [_as_step(result) for _, result in self._prefix.path]
 
         def on_candidate(proposal: policy_pb2.ProposeResponse) -> None:
+            pace.note(proposal.tokens, time.monotonic() - begun)
             self._yield.policy_tokens += proposal.tokens
             self._yield.policy.add(proposal.model_version)
             self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal))
@@ -265,7 +286,8 @@ class _Trial:
                 step, outcome=Outcome.FAILED, error="the solution ends without an answer"
             )
         key = await self._tools.book.key(answer)
-        return dataclasses.replace(step, outcome=Outcome.TERMINAL, answer=key)
+        correct = await self._tools.book.is_right(key)
+        return dataclasses.replace(step, outcome=Outcome.TERMINAL, answer=key, correct=correct)
 
     async def _scored(self, path: Sequence[tuple[str, StepResult]], start: int) -> list[StepResult]:
         """The candidate's own steps, each that ran with its PPM score."""
@@ -284,7 +306,11 @@ class _Trial:
                 )
             except RejectedError as error:
                 cut = dataclasses.replace(
-                    results[fresh[0]], outcome=Outcome.LIMIT, answer=None, error=str(error)
+                    results[fresh[0]],
+                    outcome=Outcome.LIMIT,
+                    answer=None,
+                    correct=None,
+                    error=str(error),
                 )
                 return [*results[start : fresh[0]], cut]
             self._yield.ppm_calls += len(fresh)

@@ -47,7 +47,7 @@ class Launcher:
         plan = self._plan(lease.search_id, started)
         session = self._services.sandbox_session(plan.search_id)
         journal = Journal(store, lease, patience_seconds=self._settings.stall_seconds)
-        book = AnswerBook(self._grader)
+        book = AnswerBook(self._grader, truth=started.request.ground_truth)
         book.restore(_answers(past))
         client = self._services.ppm if plan.ppm is not None else None
         scorer = client.scorer(plan.search_id, plan.request.problem) if client else None

@@ -99,7 +99,12 @@ class Usage(BaseModel):
 
     rollouts: int = 0
     nodes: int = Field(0, description="Nodes of the tree, the root not counted.")
-    policy_tokens: int = Field(0, description="New tokens of the policy.")
+    policy_tokens: int = Field(0, description="New tokens of the policy in finished candidates.")
+    cut_tokens: int = Field(
+        0,
+        description="New tokens of candidates that were cut off at the end of the search, "
+        "estimated from how long they were under way.",
+    )
     ppm_calls: int = Field(0, description="Partial solutions scored by the PPM.")
     sandbox_runs: int = Field(0, description="Steps run in the sandbox.")
     seconds: float = Field(0.0, description="Wall-clock seconds.")

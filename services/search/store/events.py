@@ -51,11 +51,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class TrialUsage:
-    """What one trial spent: new policy tokens, PPM scores, sandbox runs."""
+    """What one trial spent: new policy tokens, PPM scores, sandbox runs.
+
+    `cut_tokens` are those of candidates that were cut off, by estimate.
+    """
 
     policy_tokens: int = 0
     ppm_calls: int = 0
     sandbox_runs: int = 0
+    cut_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,3 +68,35 @@ async def test_a_grader_that_is_gone_is_a_missing_dependency() -> None:
     await book.key("1/2")
     with pytest.raises(DependencyError, match="grader: closed"):
         await book.key("0.5")
+
+
+class Gold:
+    """Accepts one answer; counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def equal(self, a: str, b: str) -> bool:
+        """Compare."""
+        return a == b
+
+    async def correct(self, gold: str, answer: str) -> bool:
+        """Grade."""
+        self.asked.append((gold, answer))
+        return answer == "1/2"
+
+
+async def test_a_class_is_graded_once_against_the_known_answer() -> None:
+    gold = Gold()
+    book = AnswerBook(gold, truth="0.5")
+    assert [await book.is_right(key) for key in ("1/2", "3", "1/2", "3")] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert gold.asked == [("0.5", "1/2"), ("0.5", "3")]
+
+
+async def test_without_a_known_answer_nothing_is_right_or_wrong() -> None:
+    assert await AnswerBook(Gold()).is_right("1/2") is None

@@ -530,18 +530,21 @@ class Usage(_message.Message):
     PPM_CALLS_FIELD_NUMBER: _builtins.int
     SANDBOX_RUNS_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    CUT_TOKENS_FIELD_NUMBER: _builtins.int
     rollouts: _builtins.int
     """Rollouts done."""
     nodes: _builtins.int
     """Nodes of the tree, the root not counted."""
     policy_tokens: _builtins.int
-    """New tokens of the policy."""
+    """New tokens of the policy in finished candidates."""
     ppm_calls: _builtins.int
     """Partial solutions scored by the PPM."""
     sandbox_runs: _builtins.int
     """Steps run in the sandbox."""
     seconds: _builtins.float
     """Wall-clock seconds."""
+    cut_tokens: _builtins.int
+    """New tokens of candidates that were cut off at the end of the search, by estimate."""
     def __init__(
         self,
         *,
@@ -551,10 +554,11 @@ class Usage(_message.Message):
         ppm_calls: _builtins.int = ...,
         sandbox_runs: _builtins.int = ...,
         seconds: _builtins.float = ...,
+        cut_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "policy_tokens", b"policy_tokens", "ppm_calls", b"ppm_calls", "rollouts", b"rollouts", "sandbox_runs", b"sandbox_runs", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut_tokens", b"cut_tokens", "nodes", b"nodes", "policy_tokens", b"policy_tokens", "ppm_calls", b"ppm_calls", "rollouts", b"rollouts", "sandbox_runs", b"sandbox_runs", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
