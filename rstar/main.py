@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from rstar import bench_reload, bench_sandbox, bench_search, evaluate, models
+from rstar import (
+    bench_engine,
+    bench_load,
+    bench_reload,
+    bench_sandbox,
+    bench_search,
+    evaluate,
+    models,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +30,8 @@ bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on t
 bench.command("sandbox")(bench_sandbox.sandbox)
 bench.command("search")(bench_search.search)
 bench.command("reload")(bench_reload.reload)
+bench.command("engine")(bench_engine.engine)
+bench.command("load")(bench_load.load)
 app.add_typer(bench, name="bench")
 
 

@@ -23,6 +23,7 @@ from rstar.stack.services import (
 )
 from rstar.stack.supervisor import Supervisor
 from rstar.stack.unit import Unit
+from services.common import home as user_home
 
 MAX_SEARCHES: Final = 1_000
 _COMPLAINT: Final = re.compile(r"\[(warning|error|critical) *\]|Traceback|Error")
@@ -65,23 +66,32 @@ class Rig:
 
 @contextlib.asynccontextmanager
 async def running(
-    *, sandbox: Literal["real", "scripted"] = "real", **search_settings: object
+    *,
+    sandbox: Literal["real", "scripted"] = "real",
+    model: str = "",
+    batch: int = 64,
+    policy_port: int = 0,
+    **search_settings: object,
 ) -> AsyncIterator[Rig]:
-    """A stack with scripted policy and PPM, in a home of its own that is gone afterwards.
+    """A stack in a home of its own that is gone afterwards.
 
     Args:
         sandbox: `scripted` runs nothing, which leaves the search's own cost.
+        model: version in the user's model store that the policy serves, without a PPM; empty for
+            scripted ones of both.
+        batch: sequences that the policy's engine computes at once.
+        policy_port: where the policy listens; 0 for a free port.
         search_settings: settings of the search service by name.
     """
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home, contextlib.ExitStack() as own:
         config = StackConfig(port=0, grpc_port=0, home=Path(home), log_level="warning")
         folder = own.enter_context(contextlib.closing(RedisFolder(config.redis_folder)))
         at = choose_addresses(config, folder.url)
+        at = replace(at, policy=policy_port or at.policy)
         units = [
             redis_unit(folder),
             _sandbox_unit(config, at.sandbox, sandbox),
-            scripted_unit("policy", at.policy),
-            scripted_unit("ppm", at.ppm),
+            *_model_units(config, at, model, batch),
             _search_unit(config, at, {"max_searches": MAX_SEARCHES} | search_settings),
         ]
         said = io.StringIO()
@@ -115,6 +125,21 @@ def _sandbox_unit(config: StackConfig, port: int, kind: Literal["real", "scripte
     return grpc_unit(
         config, "sandbox", port, SMALL_SERVICE_SECONDS, max_sessions=MAX_SEARCHES, drain_seconds=1
     )
+
+
+def _model_units(config: StackConfig, at: Addresses, model: str, batch: int) -> list[Unit]:
+    if not model:
+        return [scripted_unit("policy", at.policy), scripted_unit("ppm", at.ppm)]
+    seconds, store = config.start_seconds, user_home.store_folder()
+    return [
+        grpc_unit(
+            *(config, "policy", at.policy, seconds),
+            model=model,
+            store=store,
+            batch_sequences=batch,
+        ),
+        grpc_unit(config, "ppm", at.ppm, seconds, model="", store=store),
+    ]
 
 
 def _search_unit(config: StackConfig, at: Addresses, settings: dict[str, object]) -> Unit:

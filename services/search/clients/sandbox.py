@@ -8,6 +8,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.search.clients.calls import Caller, explain
 from services.search.clients.replicas import Endpoint, Limits, Replicas
+from services.search.clients.run_stream import RunStream
 
 ASSUMED = Limits(capacity=4, places=8)
 """Steps, until the sandbox has said what it takes."""
@@ -64,16 +65,16 @@ class SandboxSession:
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.RunResponse:
-            stub = endpoint.stub(sandbox_pb2_grpc.SandboxServiceStub)
+            runs = endpoint.stub(RunStream)
             with endpoint.carrying():
                 if endpoint in self._at:
                     try:
-                        return await stub.Run(request, timeout=left)
+                        return await runs.run(request, timeout_seconds=left)
                     except grpc.aio.AioRpcError as error:
                         if error.code() is not grpc.StatusCode.NOT_FOUND:
                             raise
                 await self._open_at(endpoint, left)
-                return await stub.Run(request, timeout=left)
+                return await runs.run(request, timeout_seconds=left)
 
         await self._gate.enter(self._id)
         try:

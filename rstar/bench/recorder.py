@@ -1,0 +1,125 @@
+"""A policy that passes everything on to another and notes what was drawn, and when."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+
+from services.common import rpc
+from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One candidate.
+
+    Attributes:
+        request: the call that it belongs to.
+        tokens: new tokens.
+        begun: when it was asked for, in monotonic seconds.
+        ended: when it was there.
+    """
+
+    request: policy_pb2.ProposeRequest
+    tokens: int
+    begun: float
+    ended: float
+
+
+@dataclass
+class Recorder(policy_pb2_grpc.PolicyServiceServicer):
+    """Passes calls on to the policy at `target`.
+
+    Attributes:
+        target: where the policy is.
+        drawn: the candidates that it gave.
+        in_flight: candidates asked for and not there yet.
+        levels: (time, candidates in flight from then on).
+    """
+
+    target: str
+    drawn: list[Drawn] = field(default_factory=list)
+    in_flight: int = 0
+    levels: list[tuple[float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._drawing: set[asyncio.Task[None]] = set()
+        self._stub = policy_pb2_grpc.PolicyServiceStub(rpc.channel(self.target))
+
+    @rpc.unary
+    async def Info(  # noqa: N802 - the name in the contract
+        self, request: policy_pb2.InfoRequest, context: rpc.Context
+    ) -> policy_pb2.InfoResponse:
+        """What the policy says of itself."""
+        try:
+            return await self._stub.Info(request, timeout=context.time_remaining())
+        except grpc.aio.AioRpcError as error:
+            raise rpc.StatusError(error.code(), error.details() or "") from error
+
+    @rpc.streaming
+    async def Propose(  # noqa: N802 - the name in the contract
+        self, request: policy_pb2.ProposeRequest, context: rpc.Context
+    ) -> AsyncIterator[policy_pb2.ProposeResponse]:
+        """The policy's candidates."""
+        replies: asyncio.Queue[policy_pb2.ProposeResponse | grpc.aio.AioRpcError | None]
+        replies = asyncio.Queue()
+        # In a task of its own: what the caller no longer waits for is counted to its end.
+        drawing = asyncio.create_task(self._draw(request, replies))
+        self._drawing.add(drawing)
+        drawing.add_done_callback(self._drawing.discard)
+        while (reply := await replies.get()) is not None:
+            if isinstance(reply, grpc.aio.AioRpcError):
+                raise rpc.StatusError(reply.code(), reply.details() or "")
+            yield reply
+
+    async def settle(self) -> None:
+        """Wait until all that was asked for is drawn."""
+        await asyncio.gather(*self._drawing)
+
+    async def _draw(
+        self,
+        request: policy_pb2.ProposeRequest,
+        replies: "asyncio.Queue[policy_pb2.ProposeResponse | grpc.aio.AioRpcError | None]",
+    ) -> None:
+        begun = time.monotonic()
+        missing = request.count
+        self._change(missing)
+        call = self._stub.Propose(request)
+        try:
+            while isinstance(reply := await call.read(), policy_pb2.ProposeResponse):
+                missing -= 1
+                self._change(-1)
+                self.drawn.append(Drawn(request, reply.tokens, begun, time.monotonic()))
+                replies.put_nowait(reply)
+            replies.put_nowait(None)
+        except grpc.aio.AioRpcError as error:
+            replies.put_nowait(error)
+        finally:
+            self._change(-missing)
+
+    def _change(self, by: int) -> None:
+        self.in_flight += by
+        self.levels.append((time.monotonic(), self.in_flight))
+
+
+def tokens_between(drawn: Sequence[Drawn], begin: float, end: float) -> float:
+    """Tokens drawn within a span: each candidate's are taken as spread evenly over its life."""
+    total = 0.0
+    for one in drawn:
+        inside = min(one.ended, end) - max(one.begun, begin)
+        if inside > 0:
+            total += one.tokens * inside / (one.ended - one.begun)
+    return total
+
+
+def mean_level(levels: Sequence[tuple[float, int]], begin: float, end: float) -> float:
+    """Mean of a level over a span, from the times at which it changed."""
+    total, level, at = 0.0, 0, begin
+    for time_of, new in levels:
+        if time_of > begin:
+            total += level * (min(time_of, end) - at)
+            at = min(time_of, end)
+        level = new
+    return (total + level * (end - at)) / (end - begin)

@@ -1,0 +1,235 @@
+"""`rstar bench engine`: how much of the engine's rate the search draws.
+
+Problems are searched side by side with a real model; what is drawn is noted between search and
+policy. Then the same engine, alone, draws candidates of the same prompts and lengths in a batch
+that is always full. The ratio of the two rates is the search's efficiency.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from rstar.bench.load import Load, solve_all
+from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
+from rstar.bench.rig import Rig, running
+from rstar.stack import ports
+from rstar.stack.config import LOOPBACK
+from services.common import home, rpc
+from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+
+_SERVICE: Final = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
+_RPCS: Final = 10_000
+_LOOK_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        model: version in the model store.
+        questions: problems, repeated as often as needed.
+        problems: searches at once.
+        warm_up: seconds that are not counted at first, of the search and of the batch.
+        seconds: seconds that are counted, of each.
+        tail: seconds that the searches go on after those, so that the batch stays full.
+        batch: sequences that the engine computes at once.
+        search: options of the searches.
+    """
+
+    model: str
+    questions: Sequence[str]
+    problems: int
+    warm_up: float
+    seconds: float
+    tail: float
+    batch: int
+    search: dict[str, Any]
+
+
+@contextlib.asynccontextmanager
+async def recording(policy_port: int) -> AsyncIterator[tuple[Recorder, str]]:
+    """A recorder before a policy that listens, or will, on a port; with its own target."""
+    recorder = Recorder(f"{LOOPBACK}:{policy_port}")
+    server = rpc.Server((_SERVICE,), max_concurrent_rpcs=_RPCS)
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(recorder, server.grpc)
+    port = await server.start(LOOPBACK, 0)
+    for name in ("", _SERVICE):
+        await server.set_serving(True, name)
+    try:
+        yield recorder, f"{LOOPBACK}:{port}"
+    finally:
+        await server.stop(0)
+
+
+async def search_rate(plan: Plan) -> tuple[dict[str, Any], list[Drawn]]:
+    """Search all problems side by side; the rate while all of them were under way."""
+    [port] = ports.free_ports(LOOPBACK, 1)
+    async with (
+        recording(port) as (recorder, target),
+        running(model=plan.model, batch=plan.batch, policy_port=port, policy_target=target) as rig,
+    ):
+        whole = plan.warm_up + plan.seconds + plan.tail
+        bodies = [
+            {
+                "problem": plan.questions[i % len(plan.questions)],
+                "budget": {"rollouts": 10_000, "tokens": 1_000_000, "seconds": whole},
+                "search": {"seed": 1000 * i} | plan.search,
+            }
+            for i in range(plan.problems)
+        ]
+        begin = time.monotonic() + plan.warm_up
+        end = begin + plan.seconds
+        solving = asyncio.create_task(solve_all(rig.url, bodies, seconds=whole))
+        cores = await _cores_between(rig, begin, end)
+        load = await solving
+        await recorder.settle()
+    first = min(one.seconds for one in load.outcomes)
+    if first < plan.warm_up + plan.seconds:
+        raise RuntimeError(f"a search ended after {first:.0f} s: {load.faults or 'exhausted'}")
+    return _figures(plan, recorder, load, begin, end) | {"cores_used": cores}, recorder.drawn
+
+
+def _figures(
+    plan: Plan, recorder: Recorder, load: Load, begin: float, end: float
+) -> dict[str, Any]:
+    tokens = tokens_between(recorder.drawn, begin, end)
+    return {
+        "tokens_per_second": round(tokens / (end - begin), 1),
+        "seconds": plan.seconds,
+        "candidates": len(recorder.drawn),
+        "tokens_a_candidate": round(_mean([one.tokens for one in recorder.drawn]), 1),
+        "mean_in_flight": round(mean_level(recorder.levels, begin, end), 1),
+        "failed": len(load.faults),
+        "faults": sorted(set(load.faults))[:5],
+    }
+
+
+async def _cores_between(rig: Rig, begin: float, end: float) -> dict[str, float]:
+    """Cores that each part uses between two times to come."""
+    await asyncio.sleep(begin - time.monotonic())
+    before, own = rig.cpu_seconds(), time.process_time()
+    await asyncio.sleep(end - time.monotonic())
+    after = rig.cpu_seconds()
+    cores = {
+        name: round((after[name] - before.get(name, 0.0)) / (end - begin), 3) for name in after
+    }
+    return cores | {"recorder": round((time.process_time() - own) / (end - begin), 3)}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / max(len(values), 1)
+
+
+async def batch_rate(plan: Plan, drawn: Sequence[Drawn]) -> dict[str, float]:
+    """The engine alone on candidates of the same prompts and lengths."""
+    lines = [
+        json.dumps(
+            {
+                "problem": one.request.problem,
+                "steps": [
+                    {"text": step.text, "ends_code": step.ends_code, "output": step.output}
+                    for step in one.request.steps
+                ],
+                "tokens": one.tokens,
+            }
+        )
+        for one in drawn
+        if one.tokens
+    ]
+    options = ("--warm-up", str(plan.warm_up), "--seconds", str(plan.seconds))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.policy.plain_batch", *options),
+        env={
+            **os.environ,
+            "RSTAR_POLICY_BATCH_SEQUENCES": str(plan.batch),
+            "RSTAR_POLICY_MODEL": plan.model,
+            "RSTAR_POLICY_STORE": str(home.store_folder()),
+            "RSTAR_POLICY_LOG_LEVEL": "warning",
+        },
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        printed, _ = await process.communicate("\n".join(lines).encode())
+    except BaseException:
+        process.terminate()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"the plain batch ended with code {process.returncode}")
+    figures: dict[str, float] = json.loads(printed)
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+async def measure(plan: Plan) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable."""
+    searched, drawn = await search_rate(plan)
+    batch = await batch_rate(plan, drawn)
+    ratio = searched["tokens_per_second"] / batch["tokens_per_second"]
+    return {
+        "engine_utilization": round(ratio, 3),
+        "problems": plan.problems,
+        "model": plan.model,
+        "options": plan.search,
+        "search": searched,
+        "plain_batch": batch,
+        "failed": searched["failed"],
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+    }
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+    search, batch = figures["search"], figures["plain_batch"]
+    cores = ", ".join(f"{name} {used}" for name, used in search["cores_used"].items())
+    return "\n".join(
+        [
+            f"{figures['model']}, {figures['problems']} problems at once, {figures['machine']}",
+            (
+                f"search       {search['tokens_per_second']:>8} tokens/s, {search['seconds']} s, "
+                f"{search['mean_in_flight']} candidates in flight, "
+                f"{search['tokens_a_candidate']} tokens each"
+            ),
+            f"plain batch  {batch['tokens_per_second']:>8} tokens/s, {batch['seconds']} s",
+            f"utilization  {figures['engine_utilization']:>8}",
+            f"cores used by process: {cores}",
+            *search["faults"],
+        ]
+    )
+
+
+def engine(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[str, typer.Option(help="Version in the model store.")] = "qwen2.5-coder-0.5b",
+    file: Annotated[
+        Path, typer.Option(help='Problems, one JSON object a line: {"id", "question", "answer"}.')
+    ] = Path("examples/problems.jsonl"),
+    problems: Annotated[int, typer.Option(min=1, help="Searches at once.")] = 16,
+    warm_up: Annotated[float, typer.Option(min=1, help="Seconds that are not counted.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds that are counted.")] = 60.0,
+    tail: Annotated[float, typer.Option(min=0, help="Seconds of search after those.")] = 20.0,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in the engine at once.")] = 64,
+    expansion: Annotated[str, typer.Option(help="step or trajectory.")] = "step",
+    candidates: Annotated[int, typer.Option(min=1, help="Candidates at each expansion.")] = 8,
+) -> None:
+    """Measure how much of the engine's rate the search draws, with a real model."""
+    from rstar.problems import BadProblems, read_problems
+
+    try:
+        questions = [one.question for one in read_problems(file)]
+    except BadProblems as error:
+        raise typer.BadParameter(str(error), param_hint="--file") from error
+    options = {"expansion": expansion, "candidates": candidates}
+    plan = Plan(model, questions, problems, warm_up, seconds, tail, batch, options)
+    figures = asyncio.run(measure(plan))
+    print(json.dumps(figures, indent=2) if as_json else render(figures))

@@ -1,0 +1,105 @@
+"""`rstar bench load`: many users at once, sent by k6, against scripted models."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from rstar.bench.rig import Rig, running
+
+SCRIPT: Final = Path(__file__).parents[1] / "tests" / "load" / "solve.js"
+_LOOK_SECONDS: Final = 0.5
+
+
+async def k6(program: str, url: str, environment: dict[str, int]) -> dict[str, Any]:
+    """Run the script; its summary. RuntimeError where k6 could not do its work."""
+    options = [f"--env={name}={value}" for name, value in environment.items()]
+    process = await asyncio.create_subprocess_exec(
+        *(program, "run", "--quiet", "--no-usage-report", f"--env=URL={url}", *options),
+        str(SCRIPT),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "K6_NO_USAGE_REPORT": "true"},
+    )
+    try:
+        printed, _ = await process.communicate()
+    except BaseException:
+        process.terminate()
+        await process.wait()
+        raise
+    # k6 exits with 99 where a threshold is crossed: the figures say which.
+    lines = [line for line in printed.decode().splitlines() if line.startswith("{")]
+    if not lines:
+        raise RuntimeError(f"k6 ended with code {process.returncode} and no figures")
+    figures: dict[str, Any] = json.loads(lines[-1])
+    return figures
+
+
+async def measure(program: str, users: int, rounds: int, tokens: int) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable."""
+    environment = {"USERS": users, "ROUNDS": rounds, "TOKENS": tokens}
+    async with running() as rig:
+        # Cold connections and modules that were never run.
+        await k6(program, rig.url, {"USERS": 1, "ROUNDS": 1, "TOKENS": tokens})
+        before = rig.memory_bytes("search")
+        sending = asyncio.create_task(k6(program, rig.url, environment))
+        peak = await _peak(rig, sending)
+        figures = await sending
+        after = rig.memory_bytes("search")
+    return figures | {
+        "users": users,
+        "search_mib": {
+            "before": round(before / 2**20),
+            "peak": round(peak / 2**20),
+            "after": round(after / 2**20),
+        },
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+    }
+
+
+async def _peak(rig: Rig, sending: "asyncio.Task[dict[str, Any]]") -> int:
+    """Most memory that the search held until the load was over."""
+    peak = 0
+    while not sending.done():
+        peak = max(peak, rig.memory_bytes("search"))
+        await asyncio.wait([sending], timeout=_LOOK_SECONDS)
+    return peak
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+
+    def row(name: str, key: str) -> str:
+        cells = ", ".join(f"{at} {value:.0f}" for at, value in figures[key].items())
+        return f"{name:32} {cells}"
+
+    memory = ", ".join(f"{when} {mib}" for when, mib in figures["search_mib"].items())
+    return "\n".join(
+        [
+            (
+                f"{figures['users']} users, {figures['requests']} requests, "
+                f"{figures['failed']} failed checks, {figures['nodes']} nodes, {figures['machine']}"
+            ),
+            row("request, ms", "request_ms"),
+            row("of it outside the search, ms", "outside_search_ms"),
+            f"{'memory of the search, MiB':32} {memory}",
+        ]
+    )
+
+
+def load(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    users: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Requests of each user.")] = 1,
+    tokens: Annotated[int, typer.Option(min=1, help="Budget of each: one token a step.")] = 64,
+) -> None:
+    """Put the stack under load with k6 (in the extra `dev`): failures, overhead, memory."""
+    program = shutil.which("k6")
+    if program is None or not SCRIPT.exists():
+        raise typer.BadParameter("needs k6 on the PATH, and a checkout of the sources")
+    figures = asyncio.run(measure(program, users, rounds, tokens))
+    print(json.dumps(figures, indent=2) if as_json else render(figures))
+    raise typer.Exit(1 if figures["failed"] else 0)
