@@ -1,7 +1,6 @@
 """A search that this replica holds, from its first trial here to its end or its handover."""
 
 import asyncio
-from collections.abc import Awaitable
 from enum import Enum
 
 from services.common import logs
@@ -37,6 +36,7 @@ class Holder:
 
     Attributes:
         is_open: whether the search has not ended and is not known to be another replica's.
+        has_ended: whether its end was written here.
         error: what kept the end of the search from being written here; None where it was written,
             and where the search goes on elsewhere.
     """
@@ -47,10 +47,12 @@ class Holder:
         self.search_id = search_id
         self.journal = journal
         self.is_open = True
+        self.has_ended = False
         self.error: Exception | None = None
         self._driver = driver
         self._session = session
         self._fate: Fate | None = None
+        self._is_ending = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, open_seconds: float) -> "asyncio.Task[None]":
@@ -59,10 +61,13 @@ class Holder:
         return self._task
 
     async def end(self, fate: Fate) -> None:
-        """End it and wait until it has let go of everything; the first fate counts."""
+        """End it and wait until it has let go of everything; the first fate counts.
+
+        One that has come to its own end by then is let write it.
+        """
         if self._task is None or self._task.done():
             return
-        if self._fate is None:
+        if self._fate is None and not self._is_ending:
             self._fate = fate
             self._task.cancel()
         # A caller who is cancelled meanwhile leaves it to end by itself.
@@ -71,7 +76,7 @@ class Holder:
     async def _run(self, open_seconds: float) -> None:
         last: Finished | Failed
         try:
-            await self._session.open(open_seconds)
+            await self._open_session(open_seconds)
             solution = await self._driver.run()
             last = Finished(solution)
             _report(solution)
@@ -93,7 +98,8 @@ class Holder:
                 detail=last.detail,
                 exc_info=error if is_ours else None,
             )
-        await asyncio.shield(self._farewell(last))
+        self._is_ending = True
+        await self._farewell(last)
 
     async def _farewell(self, last: Finished | Failed) -> None:
         """Write the last event and close the session, as far as redis and sandbox are there."""
@@ -108,16 +114,24 @@ class Holder:
             log.warning("end not written", search_id=self.search_id, detail=error.detail)
             return
         self.is_open = False
-        await self._close_session(self._session.close(_FAREWELL_SECONDS))
+        self.has_ended = True
+        await self._close_session()
 
     def _leave(self, lost: LeaseLost) -> None:
         self.is_open = False
         log.info("search left to another replica", search_id=self.search_id, why=lost.why)
 
-    async def _close_session(self, closing: Awaitable[None]) -> None:
+    async def _open_session(self, seconds: float) -> None:
+        """Open the session, or leave that to the trials, which have more patience."""
+        try:
+            await self._session.open(seconds)
+        except DependencyError as error:
+            log.warning("session not open yet", search_id=self.search_id, detail=str(error))
+
+    async def _close_session(self) -> None:
         try:
             async with asyncio.timeout(_FAREWELL_SECONDS):
-                await closing
+                await self._session.close(_FAREWELL_SECONDS)
         except (DependencyError, RejectedError, TimeoutError) as error:
             log.warning("session not closed", search_id=self.search_id, detail=str(error))
 

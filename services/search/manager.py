@@ -190,12 +190,11 @@ class Manager:
         Beside what `watch` raises: DependencyError or RejectedError that ended the search,
         SearchFailed.
         """
-        async for entry in self.watch(search_id):
-            match entry.event:
-                case Finished(solution=solution):
-                    return solution
-                case Failed():
-                    raise failure(entry.event)
+        match (await self.store.last(search_id)).event:
+            case Finished(solution=solution):
+                return solution
+            case Failed() as event:
+                raise failure(event)
         raise UnknownSearch(search_id)
 
     async def cancel(self, search_id: str) -> bool:
@@ -203,11 +202,11 @@ class Manager:
 
         Where it is held here, it has let go of everything on return.
         """
-        holder = self._holders.get(search_id)
-        if holder is None:
-            return await self.store.request_cancel(search_id)
-        await holder.end(Fate.CANCELLED)
-        return True
+        if (holder := self._holders.get(search_id)) is not None:
+            await holder.end(Fate.CANCELLED)
+            if holder.has_ended:
+                return True
+        return await self.store.request_cancel(search_id)
 
     # ---- admission ------------------------------------------------------------------------------
 
@@ -268,12 +267,14 @@ class Manager:
 
     # ---- upkeep ---------------------------------------------------------------------------------
 
-    async def adopt_orphans(self) -> None:
-        """Take over searches that nobody holds, as far as there is room."""
+    async def adopt_orphans(self) -> bool:
+        """Take over some searches that nobody holds; whether there may be more of them."""
         room = self._settings.max_searches - self.running
         if self.draining or room <= 0 or not self.monitor.ready:
-            return
+            return False
+        found = False
         async for adopted in self._adoption.look(room, avoid=self._holders):
+            found = True
             try:
                 holder = self._launcher.holder(
                     adopted.started, self.store, adopted.lease, self.monitor, adopted.past
@@ -286,6 +287,7 @@ class Manager:
             self._hold(adopted.lease.search_id, holder)
             if adopted.cancelled:
                 self.wish_end(adopted.lease.search_id)
+        return found
 
     def lose(self, search_id: str) -> None:
         """Another replica has taken a search."""

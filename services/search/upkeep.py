@@ -16,14 +16,16 @@ log = logs.get(__name__)
 
 # How far behind a follower may be of a search that another replica holds.
 _TAIL_SECONDS = 0.1
+# So many reads of followed logs, and then a look whether the searches still exist.
+_TAILS_PER_CHECK = 100
 _RECONNECT_SECONDS = 1.0
 
 
 class Duties(Protocol):
     """What the upkeep tells the manager of searches."""
 
-    async def adopt_orphans(self) -> None:
-        """Take over searches that nobody holds, as far as there is room."""
+    async def adopt_orphans(self) -> bool:
+        """Take over some searches that nobody holds; whether there may be more of them."""
 
     def lose(self, search_id: str) -> None:
         """Another replica has taken a search."""
@@ -88,8 +90,9 @@ class Upkeep:
         await asyncio.sleep(self._renewal_seconds)
 
     async def _adopt(self) -> None:
-        await self._duties.adopt_orphans()
         self._look_now.clear()
+        if await self._duties.adopt_orphans():
+            return
         # Jitter keeps replicas from looking all at the same time.
         pause = self._adoption_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
         try:
@@ -99,8 +102,10 @@ class Upkeep:
             return
 
     async def _read_tails(self) -> None:
-        await self._store.read_tails()
-        await asyncio.sleep(_TAIL_SECONDS)
+        for _ in range(_TAILS_PER_CHECK):
+            await self._store.read_tails()
+            await asyncio.sleep(_TAIL_SECONDS)
+        await self._store.drop_dead_tails()
 
     async def _listen(self) -> None:
         async for message in self._connection.messages(keys.NUDGES):

@@ -131,7 +131,7 @@ def decode(kind: str, body: bytes) -> Event:
     try:
         if kind == "started" and (schema := _Version.model_validate_json(body).number) != SCHEMA:
             raise SchemaError(f"log schema {schema} is not the {SCHEMA} that this version reads")
-        return _ADAPTERS[kind].validate_json(body)
+        return _ADAPTERS[kind].validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -5,6 +5,7 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from services.common import logs
 from services.search.clients.dependencies import DependencyError
@@ -18,6 +19,13 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    events: tuple[Event, ...]
+    last: bool
+    name: str
+
+
 class Journal:
     """Writes under a lease; outlives a Redis that is away, restarted or full for a while."""
 
@@ -25,19 +33,20 @@ class Journal:
         self._store = store
         self._patience = patience_seconds
         self._hurried = asyncio.Event()
+        self._pending: list[_Batch] = []
+        """What may or may not be in the log: written again, before anything else, it is once."""
         self.lease = lease
 
-    async def append(
-        self, events: Sequence[Event], *, last: bool = False, patience_seconds: float | None = None
-    ) -> None:
+    async def append(self, events: Sequence[Event], *, last: bool = False) -> None:
         """Write events, again and again for as long as patience lasts, but never twice.
 
         LeaseLost; DependencyError when patience has run out. A caller who is cancelled meanwhile
-        waits for the attempt under way, so that what is in the log is known.
+        waits for the attempt under way. What could not be written then, or is not known to have
+        been, comes first the next time.
         """
-        patience = self._patience if patience_seconds is None else patience_seconds
+        self._pending.append(_Batch(tuple(events), last, secrets.token_hex(8)))
         self._hurried.clear()
-        writing = asyncio.create_task(self._write(events, last, time.monotonic() + patience))
+        writing = asyncio.create_task(self._write(time.monotonic() + self._patience))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -46,13 +55,16 @@ class Journal:
             await asyncio.gather(writing, return_exceptions=True)
             raise
 
-    async def _write(self, events: Sequence[Event], last: bool, deadline: float) -> None:
-        batch = secrets.token_hex(8)
+    async def _write(self, deadline: float) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while True:
+        while self._pending:
+            batch = self._pending[0]
             try:
-                await self._store.append(self.lease, events, last=last, batch=batch)
-                return
+                await self._store.append(
+                    self.lease, batch.events, last=batch.last, batch=batch.name
+                )
+                del self._pending[0]
+                continue
             except DependencyError as error:
                 if self._hurried.is_set() or time.monotonic() + pause > deadline:
                     raise

@@ -22,7 +22,7 @@ from services.search.store.lease import Lease
 from services.search.store.summary import Status, Summary
 from services.search.store.tails import Tails
 
-_PAGE = 200
+_PAGE = 64
 # Ids that are looked at, at most, to fill one page of a filtered list.
 _LOOK = 2_000
 _CREATION_SECONDS = 60.0
@@ -200,6 +200,14 @@ class SearchStore:
                         raise tail.error
                     await tail.changed()
 
+    async def last(self, search_id: str) -> Entry:
+        """The entry that ends a search, when it has ended. Errors as of `follow`."""
+        length, has_ended = await self._length(search_id)
+        async for one in self.follow(search_id, entry.entry_id(length - has_ended)):
+            if one.is_last:
+                return one
+        raise UnknownSearch(search_id)
+
     async def _length(self, search_id: str) -> tuple[int, bool]:
         """The length of a log, and whether that is all of it."""
         if search_id in self.held:
@@ -219,6 +227,14 @@ class SearchStore:
                 tail.add([entry.parse(one) for one in raw])
             except LogError as error:
                 tail.fail(error)
+
+    async def drop_dead_tails(self) -> None:
+        """End the following of searches that have expired."""
+        ids = [one for one in self.tails.ids() if one not in self.held]
+        found = await self._all([("EXISTS", keys.state(one)) for one in ids])
+        for one, count in zip(ids, found, strict=True):
+            if not count and (tail := self.tails.get(one)) is not None:
+                tail.fail(UnknownSearch(one))
 
     async def summary(self, search_id: str) -> Summary | None:
         """A search at a glance; None where it is unknown."""

@@ -84,7 +84,7 @@ async def test_a_search_goes_on_from_its_log(rig: StartRig) -> None:
         # What was spent before counts: two trials of ten tokens each.
         spent = sum(event.usage.policy_tokens for event in log if isinstance(event, TrialTold))
         assert result.usage.policy_tokens == spent
-        assert not one.sandbox.sessions
+        await until(lambda: not one.sandbox.sessions)
 
 
 async def test_a_search_that_stops_with_its_manager_goes_on_in_the_next(rig: StartRig) -> None:

@@ -9,7 +9,7 @@ from services.search.store import keys, scripts
 from services.search.store.claims import ClaimConflict, Claims
 from services.search.store.errors import LeaseLost
 from services.search.store.lease import Taken
-from tests.integration.search.store.conftest import LEASE_SECONDS, Replica, started, told
+from tests.integration.search.store.conftest import SHORT_LEASE_SECONDS, Replica, started, told
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -17,10 +17,9 @@ Pair = tuple[Replica, Replica]
 
 
 async def taken(replica: Replica, search_id: str) -> Taken:
-    """Take a search as soon as its lease has run out."""
-    async with asyncio.timeout(10):
-        while (found := await replica.leases.take(search_id)) is None:
-            await asyncio.sleep(0.02)
+    """Take a search whose lease has run out."""
+    found = await replica.leases.take(search_id)
+    assert found is not None
     return found
 
 
@@ -30,6 +29,7 @@ async def test_a_search_is_taken_only_when_its_lease_has_run_out(replicas: Pair)
     lease = await first.store.create(search_id, started())
     await first.store.append(lease, [told(0)])
     assert await second.leases.take(search_id) is None
+    await first.expire(search_id)
     new = await taken(second, search_id)
     assert (new.lease.token, new.lease.seq, new.adoptions) == (2, 2, 1)
     # The first wakes up: it can neither write nor renew, and finds out by either.
@@ -38,33 +38,52 @@ async def test_a_search_is_taken_only_when_its_lease_has_run_out(replicas: Pair)
         await first.store.append(lease, [told(1)])
     await second.store.append(new.lease, [told(1)])
     assert len(await second.store.entries(search_id)) == 3
-    await second.leases.release([new.lease])
+
+
+async def test_leases_run_out_by_themselves(url: str) -> None:
+    short = Replica(url, "short", SHORT_LEASE_SECONDS)
+    search_id = keys.new_id()
+    await short.store.create(search_id, started())
+    async with asyncio.timeout(20):
+        found: list[str] = []
+        while search_id not in found:
+            await asyncio.sleep(0.05)
+            found += await short.leases.orphans(100)
+        while await short.leases.take(search_id) is None:
+            await asyncio.sleep(0.05)
+        # One that was looked at but not taken comes up again.
+        found.clear()
+        while search_id not in found:
+            await asyncio.sleep(0.05)
+            found += await short.leases.orphans(100)
+    await short.connection.close()
 
 
 async def test_a_late_holder_whom_nobody_has_replaced_goes_on(replicas: Pair) -> None:
     first, second = replicas
     search_id = keys.new_id()
     lease = await first.store.create(search_id, started())
-    async with asyncio.timeout(10):
-        while await first.connection.command("EXISTS", keys.lease(search_id)):
-            await asyncio.sleep(0.02)
+    await first.expire(search_id)
     await first.store.append(lease, [told(0)])
     assert await second.leases.take(search_id) is None, "it holds the lease again"
+    await first.expire(search_id)
+    assert await first.leases.renew() == {search_id: "held"}
+    assert await second.leases.take(search_id) is None, "and again"
 
 
-async def test_renewed_leases_do_not_run_out(replicas: Pair) -> None:
+async def test_renewal_is_one_round_trip_for_all(replicas: Pair) -> None:
     first, second = replicas
     ids = [keys.new_id() for _ in range(3)]
     for one in ids:
         await first.store.create(one, started())
-    for _ in range(4):
-        await asyncio.sleep(LEASE_SECONDS / 2)
-        before = first.connection.round_trips
-        assert await first.leases.renew() == dict.fromkeys(ids, "held")
-        assert first.connection.round_trips == before + 1, "one round trip for all"
-    assert await second.leases.orphans(10) == []
+        await first.connection.command("PEXPIRE", keys.lease(one), 50_000)
+        await first.connection.command("ZADD", keys.OPEN, "XX", 0, one)
+    before = first.connection.round_trips
+    assert await first.leases.renew() == dict.fromkeys(ids, "held")
+    assert first.connection.round_trips == before + 1
     for one in ids:
-        assert await second.leases.take(one) is None
+        assert await first.connection.command("PTTL", keys.lease(one)) > 50_000
+    assert await second.leases.orphans(10) == []
 
 
 async def test_orphans_are_found_by_one_replica_at_a_time(replicas: Pair) -> None:
@@ -79,12 +98,6 @@ async def test_orphans_are_found_by_one_replica_at_a_time(replicas: Pair) -> Non
     rest = await second.leases.orphans(10)
     assert len(some) == 2
     assert sorted(some + rest) == sorted(ids)
-    # One that was looked at but not taken comes up again.
-    async with asyncio.timeout(10):
-        found: set[str] = set()
-        while found != set(ids):
-            found |= set(await second.leases.orphans(10))
-            await asyncio.sleep(0.02)
 
 
 async def test_handovers_and_progress_do_not_count_as_failed_adoptions(replicas: Pair) -> None:
@@ -94,10 +107,13 @@ async def test_handovers_and_progress_do_not_count_as_failed_adoptions(replicas:
     await first.leases.release(list(first.store.held.values()))
     new = await taken(second, search_id)
     assert new.adoptions == 0, "it was handed over"
+    await first.expire(search_id)
     assert (await taken(first, search_id)).adoptions == 1
+    await first.expire(search_id)
     again = await taken(second, search_id)
     assert again.adoptions == 2
     await second.store.append(again.lease, [told(0)])
+    await first.expire(search_id)
     assert (await taken(first, search_id)).adoptions == 1
 
 
@@ -119,6 +135,7 @@ async def test_a_wish_to_end_reaches_the_holder(replicas: Pair) -> None:
     assert heard[0] == f"cancel {search_id}"
     assert (await first.leases.renew())[search_id] == "cancel"
     # Whoever takes it later is told as well.
+    await first.expire(search_id)
     assert (await taken(second, search_id)).cancelled
 
 
