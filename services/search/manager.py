@@ -190,7 +190,7 @@ class Manager:
         Beside what `watch` raises: DependencyError or RejectedError that ended the search,
         SearchFailed.
         """
-        match (await self.store.last(search_id)).event:
+        match (await self.store.end(search_id)).event:
             case Finished(solution=solution):
                 return solution
             case Failed() as event:

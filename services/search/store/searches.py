@@ -6,6 +6,7 @@ is down, too slow, or refuses to write; what was asked may then have happened or
 asked again.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -200,12 +201,14 @@ class SearchStore:
                         raise tail.error
                     await tail.changed()
 
-    async def last(self, search_id: str) -> Entry:
+    async def end(self, search_id: str) -> Entry:
         """The entry that ends a search, when it has ended. Errors as of `follow`."""
         length, has_ended = await self._length(search_id)
-        async for one in self.follow(search_id, entry.entry_id(length - has_ended)):
-            if one.is_last:
-                return one
+        after = entry.entry_id(length - has_ended)
+        async with contextlib.aclosing(self.follow(search_id, after)) as entries:
+            async for one in entries:
+                if one.is_last:
+                    return one
         raise UnknownSearch(search_id)
 
     async def _length(self, search_id: str) -> tuple[int, bool]:
