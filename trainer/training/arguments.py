@@ -7,6 +7,8 @@ from trainer.training.models import computed_in
 from trainer.training.settings import BadSettings, TrainingSettings
 from trainer.training.stage import CHECKPOINTS, EVENTS
 
+_WAIT_SECONDS = 4 * 3600
+
 
 def processes() -> int:
     """How many processes train together, as torchrun says."""
@@ -32,7 +34,12 @@ def arguments(settings: TrainingSettings) -> dict[str, Any]:
     """Fields of transformers.TrainingArguments."""
     import torch
 
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.output / EVENTS)
+    os.environ |= {
+        "TENSORBOARD_LOGGING_DIR": str(settings.output / EVENTS),
+        # Nothing is fetched, nothing is reported.
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
     short = computed_in(settings) == "bfloat16"
     per_epoch = settings.evaluate_steps == 0
     return {
@@ -65,6 +72,8 @@ def arguments(settings: TrainingSettings) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "ddp_find_unused_parameters": False,
+        # The main process writes and other ones wait for it.
+        "ddp_timeout": _WAIT_SECONDS,
         **_memory(settings),
     }
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,12 +30,16 @@ def main(
     parser.add_argument("--config", type=Path, required=True, help="JSON or YAML file of settings")
     options = parser.parse_args(arguments)
     logs.configure(f"trainer.{name}")
+    # Read when torch is loaded: threads that spin while they wait take the cores from others.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        manifest = train(load(options.config, kind))
+        settings = load(options.config, kind)
+        manifest = train(settings)
     except (BadSettings, BadData, TokenizerMismatch) as error:
         log.error("cannot train", reason=str(error))  # noqa: TRY400 - a line, no traceback
         return 2
-    log.info("trained", rows=manifest.rows, metrics=manifest.metrics, seconds=manifest.seconds)
+    if not int(os.environ.get("RANK", "0")):
+        log.info("trained", output=str(settings.output), scale=manifest.scale, **manifest.numbers)
     return 0
 
 
@@ -42,8 +47,12 @@ def main(
 def together(options: Mapping[str, Any]) -> Iterator[Any]:
     """The processes that train together, one of them main; their group is closed at the end."""
     import torch.distributed
+    import transformers
     from accelerate import PartialState
 
+    # What it warns of when a base gets another head, or fewer layers, is meant.
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     was_open = torch.distributed.is_initialized()
     state = PartialState(cpu=options["use_cpu"])
     try:
@@ -55,6 +64,12 @@ def together(options: Mapping[str, Any]) -> Iterator[Any]:
 
 def run(trainer: Any, stage: Stage) -> None:
     """Train to the end, from the last whole checkpoint if there is one."""
+    from transformers import PrinterCallback
+
+    from trainer.training.step_log import StepLog
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepLog())
     checkpoint = stage.checkpoint()
     if checkpoint is not None:
         log.info("going on", checkpoint=checkpoint.name)

@@ -135,6 +135,7 @@ class PpmSettings(TrainingSettings):
         "0 for none, but for the method `head`, which takes 200.",
     )
     head_learning_rate: float = Field(1e-2, gt=0, le=10)
+    head_weight_decay: float = Field(0.1, ge=0, le=10)
 
     @property
     def head_passes(self) -> int:

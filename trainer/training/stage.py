@@ -55,6 +55,11 @@ class StageManifest(BaseModel):
     model: str = MODEL
     seconds: float
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The metrics that are single numbers, as a model's manifest takes them."""
+        return {k: float(v) for k, v in self.metrics.items() if isinstance(v, int | float)}
+
 
 class Stage:
     """The folder of one training.
