@@ -1,0 +1,1 @@
+"""The live page: plain ES modules, served as they are."""
