@@ -95,6 +95,11 @@ class SearchSettings(ServiceSettings):
         1, ge=1, le=64, description="Processes that compare answers symbolically."
     )
 
+    reports: Path | None = Field(
+        None,
+        description="Folder of the trainer's reports, linked from the page; whoever reaches the "
+        "service can read them, with or without a key.",
+    )
     auth: Literal["off", "keys"] = Field(
         "off", description="Whether callers must show an API key, over REST and gRPC."
     )

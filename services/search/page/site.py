@@ -63,7 +63,12 @@ def install(app: FastAPI, *, reports: Path | None) -> None:
     async def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=page_headers)
 
-    @app.get("/reports", summary="The reports of evaluations and of the trainer's rounds")
+    @app.get(
+        "/reports",
+        summary="List the reports of evaluations and of the trainer's rounds",
+        operation_id="listReports",
+        tags=["status"],
+    )
     def list_reports() -> list[Report]:
         return find_reports(reports) if reports else []
 

@@ -11,7 +11,9 @@ from services.search.clients.dependencies import DependencyError
 from services.search.rest.errors import respond
 
 # What supervisors and scrapers ask, and what says how to ask: none of it is anybody's.
-OPEN_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/metrics", "/openapi.json", "/docs", "/", "/reports"})
+# The page's parts, and the reports that are published beside it.
+_OPEN_FOLDERS = ("/static/", "/reports/")
 
 
 class Admission:
@@ -23,7 +25,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its caller in `state`."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or _is_open(scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -42,6 +44,10 @@ class Admission:
             await send(message)
 
         await self._app(scope, receive, with_quota if quota else send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(_OPEN_FOLDERS)
 
 
 def caller_of(request: Request) -> Caller:

@@ -7,12 +7,14 @@ from fastapi import FastAPI
 
 from services.search.access.keys import Limits
 from services.search.front import Front
+from services.search.page import site
 from services.search.rest import docs, errors, keys, searches, solving, status
 from services.search.rest.access import OPEN_PATHS, Admission
 from services.search.rest.body_limit import BodyLimit
 from services.search.rest.metrics import Metering
 from services.search.rest.negotiation import Negotiation
 from services.search.rest.openai import routes as openai
+from services.search.rest.trace_header import TraceHeader
 from services.search.settings import SearchSettings
 
 _DESCRIPTION = """A small language model that reasons by searching over verified code steps.
@@ -39,11 +41,13 @@ def create_app(front: Front, settings: SearchSettings) -> FastAPI:
         status.router(front),
     ):
         app.include_router(router)
+    site.install(app, reports=settings.reports)
     errors.install(app)
     # The last one added sees a request first.
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Negotiation, api=app)
     app.add_middleware(Admission, guard=front.guard)
+    app.add_middleware(TraceHeader)
     app.add_middleware(Metering, api=app)
     plain = app.openapi
 

@@ -81,6 +81,7 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
                         headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
                     )
                 assert response.status_code == 200, response.text
+                assert response.headers["X-Trace-Id"] == trace_id
                 spans = await collector.trace(trace_id, {"rstar-search", "rstar-sandbox"})
     names = {span.name for span in spans["rstar-search"]}
     assert "POST /solve" in names

@@ -17,8 +17,9 @@ export function showAnswer(pane, model) {
 
 function drawConfidence(chart, history) {
   const title = chart.querySelector("title");
-  const step = WIDTH / Math.max(history.length - 1, 1);
-  const points = history.map(({ confidence }, i) => `${(i * step).toFixed(1)},${(HEIGHT - 2 - confidence * (HEIGHT - 4)).toFixed(1)}`);
+  const values = history.length === 1 ? [history[0], history[0]] : history; // a line needs two ends
+  const step = WIDTH / Math.max(values.length - 1, 1);
+  const points = values.map(({ confidence }, i) => `${(i * step).toFixed(1)},${(HEIGHT - 2 - confidence * (HEIGHT - 4)).toFixed(1)}`);
   const line = svg("polyline", { points: points.join(" ") });
   const changes = history
     .map((one, i) => ({ ...one, i }))
