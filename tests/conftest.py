@@ -26,3 +26,12 @@ def smollm2() -> StoredModel:
     """The smallest model of the catalog, fetched once a machine into the default store."""
     with network() as net:
         return Puller(ModelStore(), net, StandardError()).pull(find("smollm2-135m"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of this suite."""
+    parser.addoption(
+        "--regenerate-golden",
+        action="store_true",
+        help="write the outcomes of the golden trees anew instead of comparing them",
+    )

@@ -74,13 +74,17 @@ class Mcts(Tree):
         terminal = [leaf for leaf in leaves if leaf.outcome is Outcome.TERMINAL]
         for leaf in terminal:
             self._backup(leaf)
-        if not terminal and any(self._is_alive(leaf, node) for leaf in leaves):
+        is_alive = node.open_children > 0 or any(self._is_alive(leaf, node) for leaf in leaves)
+        if not terminal and is_alive:
             self._walks[rollout] = node
             return
         self._walks.pop(rollout, None)
         self.rollouts += 1
-        if not terminal:
+        if all(self._is_failure(child) for child in node.children.values()):
             self._backup(node)
+
+    def _is_failure(self, node: Node) -> bool:
+        return node.outcome is not Outcome.TERMINAL and self._is_end(node)
 
     def _wants_more(self, node: Node) -> bool:
         """Whether more candidates may be drawn at an open node.

@@ -106,6 +106,14 @@ def test_a_candidate_without_a_step_ends_its_rollout() -> None:
     assert grown.q(tree_of(grown).root) == -1.0
 
 
+def test_what_is_made_up_for_in_vain_leaves_the_rollout_where_it_can_go_on() -> None:
+    grown = forest(expansion=Expansion.STEP, candidates=3)
+    told(grown, chain(step("a")))
+    told(grown, chain(step("b", Outcome.FAILED, error="ValueError")), chain())
+    assert (grown.rollouts, tree_of(grown).root.visits) == (0, 0)
+    assert text_of(grown, ask(grown)) == "a"
+
+
 def test_failed_candidates_cost_their_parent_nothing_where_others_live() -> None:
     grown = forest(expansion=Expansion.STEP)
     failed = chain(step("a", Outcome.FAILED, error="ValueError"))
