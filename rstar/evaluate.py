@@ -52,16 +52,17 @@ def evaluate(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="greedy, majority@K (K independent samples) or search; several by commas.",
-            show_default="greedy,search",
+            help="greedy, majority@K and best_of_n@K (K independent solutions), beam@WIDTH or "
+            "mcts; several by commas.",
+            show_default="greedy,mcts",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of one problem: tokens=1600,rollouts=...,seconds=...; greedy and majority@K end "
-            "with their samples and take the seconds only.",
+            help="Of one problem: tokens=1600,rollouts=...,seconds=...; greedy, majority@K and "
+            "best_of_n@K end with their samples and take the seconds only.",
             show_default="tokens=1600,rollouts=10000,seconds=600",
         ),
     ] = None,
@@ -70,7 +71,8 @@ def evaluate(
         typer.Option(
             "--set",
             help="Shape of the search: candidates=4,depth=...,exploration=...,temperature=...,"
-            "parallel=...,answer=best|majority|weighted,expansion=step|trajectory.",
+            "parallel=...,trees=...,confidence=...,answer=best|majority|weighted,"
+            "expansion=step|trajectory.",
             show_default="the service's own",
         ),
     ] = None,
@@ -111,7 +113,7 @@ def evaluate(
     from trainer.problems.problem import BadProblems
 
     try:
-        methods = parse_methods(method or ["greedy,search"], budget or [], set_ or [], seed)
+        methods = parse_methods(method or ["greedy,mcts"], budget or [], set_ or [], seed)
         sources = _sources(suite or [], data or [])
     except (BadMethod, BadProblems) as error:
         raise typer.BadParameter(str(error)) from error

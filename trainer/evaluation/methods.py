@@ -16,10 +16,11 @@ DEFAULT_SECONDS = 600.0
 DEFAULT_TOKENS = 1600
 DEFAULT_SAMPLES = 16
 
-_NAMES = ("greedy", "majority", "search")
-_MAJORITY = re.compile(r"majority@(\d+)")
-INDEPENDENT = re.compile(r"(?:majority|best_of)@(\d+)")
-"""Methods whose solutions are independent samples, and how many."""
+_SAMPLED = re.compile(r"(majority|best_of_n)(?:@(\d+))?")
+_BEAM = re.compile(r"beam(?:@(\d+))?")
+INDEPENDENT = re.compile(r"best_of_n@(\d+)")
+"""Methods that always draw so many independent solutions; a majority ends early once it is sure."""
+_NAMES = ("greedy", "majority@K", "best_of_n@K", "beam@WIDTH", "mcts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,18 @@ _OPTIONS: Mapping[str, _Range | None] = {
     "exploration": _Range(float, 0, 100),
     "temperature": _Range(float, 0, 2),
     "parallel": _Range(int, 1, 64),
+    "trees": _Range(int, 1, 64),
+    "confidence": _Range(float, 0.5, 0.999999),
     "answer": None,
     "expansion": None,
 }
 _WORDS: Mapping[str, Mapping[str, int]] = {
     "answer": {word.removeprefix("ANSWER_RULE_").lower(): n for word, n in pb.AnswerRule.items()},
     "expansion": {word.removeprefix("EXPANSION_").lower(): n for word, n in pb.Expansion.items()},
+    "method": {word.removeprefix("METHOD_").lower(): n for word, n in pb.Method.items()},
 }
+# Options that shape a tree mean nothing to a method that grows none.
+_OF_SAMPLES = ("depth", "temperature", "parallel")
 
 
 class BadMethod(ValueError):  # noqa: N818 - names the fault
@@ -61,7 +67,7 @@ class Method:
     """One way to answer problems, settled in every field that it sends.
 
     Attributes:
-        name: as reports call it: `greedy`, `majority@16`, `search`.
+        name: as reports call it: `greedy`, `majority@16`, `best_of_n@16`, `beam@8`, `mcts`.
         budget: rollouts, tokens and seconds that one problem may take.
         options: fields of SearchOptions; those that are absent are the server's defaults.
         seed: from which the seed of each problem is derived.
@@ -105,8 +111,8 @@ def parse_methods(
     """The methods that command-line words ask for.
 
     Args:
-        names: `greedy`, `majority`, `majority@K` (K samples, 16 by default) or `search`; each word
-            may hold several, separated by commas.
+        names: `greedy`, `majority@K` and `best_of_n@K` (K independent solutions, 16 by default),
+            `beam@WIDTH` or `mcts` (alias `search`); a word may hold several, with commas.
         budget: `tokens=1600`, `seconds=60`, `rollouts=32`, alike.
         options: `candidates=4`, `depth=8` and so on, alike.
         seed: 0 or more.
@@ -135,24 +141,41 @@ def _method(
     seed: int,
 ) -> Method:
     seconds = float(limits.get("seconds", DEFAULT_SECONDS))
-    match = _MAJORITY.fullmatch(name)
-    samples = int(match[1]) if match else DEFAULT_SAMPLES
-    if name == "search":
+    if name == "greedy":
+        return Method(name, _whole(1, seconds), {**_kept(chosen, "depth"), "method": name}, seed)
+    if match := _SAMPLED.fullmatch(name):
+        return _sampled(match[1], int(match[2] or DEFAULT_SAMPLES), seconds, chosen, seed)
+    beam = _BEAM.fullmatch(name)
+    if name in ("mcts", "search") or beam:
         budget = {
             "rollouts": int(limits.get("rollouts", MAX_ROLLOUTS)),
             "tokens": int(limits.get("tokens", DEFAULT_TOKENS)),
             "seconds": seconds,
         }
-        return Method(name, budget, chosen, seed)
-    if name == "greedy":
-        fixed: dict[str, int | float | str] = {"candidates": 1, "temperature": 0.0}
-        return Method(name, _whole(1, seconds), _fixed(chosen, fixed), seed)
-    if name == "majority" or match:
-        if not 1 <= samples <= MAX_CANDIDATES:
-            raise BadMethod(f"method {name}: 1 to {MAX_CANDIDATES} samples")
-        fixed = {"candidates": samples, "answer": "majority"}
-        return Method(f"majority@{samples}", _whole(samples, seconds), _fixed(chosen, fixed), seed)
-    raise BadMethod(f"method {name}: not one of {', '.join(_NAMES)} or majority@K")
+        options: dict[str, int | float | str] = {**chosen, "method": "beam" if beam else "mcts"}
+        if beam and beam[1]:
+            options["beam_width"] = _within(name, int(beam[1]), 64)
+        return Method("mcts" if name == "search" else name, budget, options, seed)
+    raise BadMethod(f"method {name}: not one of {', '.join(_NAMES)}")
+
+
+def _sampled(
+    method: str,
+    samples: int,
+    seconds: float,
+    chosen: Mapping[str, int | float | str],
+    seed: int,
+) -> Method:
+    """Independent solutions, all drawn in one call: they share the engine's batch."""
+    name = f"{method}@{_within(method, samples, MAX_CANDIDATES)}"
+    options = {**_kept(chosen, *_OF_SAMPLES), "method": method, "candidates": samples}
+    return Method(name, _whole(samples, seconds), options, seed)
+
+
+def _within(name: str, value: int, most: int) -> int:
+    if not 1 <= value <= most:
+        raise BadMethod(f"method {name}: 1 to {most}, not {value}")
+    return value
 
 
 def _whole(samples: int, seconds: float) -> dict[str, int | float]:
@@ -160,12 +183,8 @@ def _whole(samples: int, seconds: float) -> dict[str, int | float]:
     return {"rollouts": samples, "tokens": MAX_TOKENS, "seconds": seconds}
 
 
-def _fixed(
-    chosen: Mapping[str, int | float | str], fixed: Mapping[str, int | float | str]
-) -> dict[str, int | float | str]:
-    """Options of a method that samples whole solutions at the root: it shapes no tree."""
-    kept = {name: chosen[name] for name in ("depth", "temperature") if name in chosen}
-    return {**kept, **fixed, "expansion": "trajectory"}
+def _kept(chosen: Mapping[str, int | float | str], *names: str) -> dict[str, int | float | str]:
+    return {name: chosen[name] for name in names if name in chosen}
 
 
 def _split(words: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ def script(request: pb.SolveRequest) -> pb.Solution:
     """Greedy answers as in PROBLEMS; any other method knows the right answer as an alternative."""
     (given,) = [p for p in PROBLEMS.values() if p[0] == request.problem]
     found = [pb.Alternative(answer=given[2], weight=0.75, trajectories=3)]
-    if request.search.candidates != 1:
+    if request.search.method != pb.METHOD_GREEDY:
         found.append(pb.Alternative(answer=given[1], weight=0.25, trajectories=1))
     return pb.Solution(
         search_id="s",
@@ -93,7 +93,7 @@ async def test_two_methods_are_measured_and_compared(data: Path) -> None:
     search = ScriptedSearch(script)
     async with serving(search) as target:
         ran = await run(
-            target, data, "--method", "greedy,search", "--budget", "tokens=900", "--limit", "4"
+            target, data, "--method", "greedy,mcts", "--budget", "tokens=900", "--limit", "4"
         )
     assert ran.code == 0, ran.err
     greedy, tree = ran.runs
@@ -185,8 +185,8 @@ async def test_refused_settings_stop_the_run_but_a_refused_problem_does_not(data
         return script(request)
 
     async with serving(ScriptedSearch(refusing)) as target:
-        settings = await run(target, data, "--method", "search", "--set", "depth=33")
-        problem = await run(target, data, "--method", "search")
+        settings = await run(target, data, "--method", "mcts", "--set", "depth=33")
+        problem = await run(target, data, "--method", "mcts")
     assert settings.code == 4
     assert "search.depth: at most 32" in settings.err
     assert problem.code == 1

@@ -65,7 +65,7 @@ async def test_majority_draws_its_samples_from_the_problem_alone(rig: StartRig) 
 async def test_search_ends_with_its_tokens(rig: StartRig) -> None:
     async with rig() as one:
         different_answers(one.policy)
-        found = await solve(one, one_method("search", "tokens=900"))
+        found = await solve(one, one_method("mcts", "tokens=900"))
     assert found.stop_reason == pb.STOP_REASON_TOKENS
     # Candidates take 40 tokens here, so about one more or less than the budget has room for.
     assert 800 < found.usage.policy_tokens < 1000

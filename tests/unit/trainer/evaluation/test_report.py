@@ -53,7 +53,7 @@ def folders(tmp_path: Path) -> list[Path]:
     same = record("b", "1", True, 100)
     return [
         run(tmp_path / "greedy", "gsm8k", "greedy", [wrong, same]),
-        run(tmp_path / "majority", "gsm8k", "majority@4", [right, same]),
+        run(tmp_path / "majority", "gsm8k", "best_of_n@4", [right, same]),
     ]
 
 
@@ -64,7 +64,7 @@ def test_runs_stand_beside_each_other_and_the_paper(folders: list[Path], tmp_pat
     assert (path.parent / "gsm8k.png").is_file()
     assert (path.parent / "reliability.png").is_file()
     assert "50.0 %" in page
-    assert "pass@k of majority@4" in page
+    assert "pass@k of best_of_n@4" in page
     assert "Level 2" in page
     assert "95.0 %" in page  # the paper's Qwen2.5-Math-7B on GSM8K
     assert "0.000500" in page  # 250 tokens at two dollars a million
@@ -72,8 +72,8 @@ def test_runs_stand_beside_each_other_and_the_paper(folders: list[Path], tmp_pat
 
 def test_problems_won_are_shown_with_both_trees(folders: list[Path], tmp_path: Path) -> None:
     page = write([read_run(folder) for folder in folders], tmp_path / "report").read_text()
-    assert "1 won by majority@4" in page
-    assert "0 lost by majority@4" in page
+    assert "1 won by best_of_n@4" in page
+    assert "0 lost by best_of_n@4" in page
     assert "NameError" in page
 
 

@@ -74,15 +74,15 @@ def sampled(identity: str, right: int, wrong: int) -> Record:
 def test_independent_samples_give_pass_at_k() -> None:
     # The second problem has one sample that ended without an answer, which is a wrong one.
     records = [sampled("a", 2, 2), sampled("b", 0, 3)]
-    summary = summary_of("majority@4", records, [problem("a"), problem("b")])
+    summary = summary_of("best_of_n@4", records, [problem("a"), problem("b")])
     assert summary.pass_at_k == pytest.approx({1: 0.25, 2: (1 - 1 / 6) / 2, 4: 0.5})
 
 
 def test_pass_at_k_is_not_given_for_a_tree_or_for_missing_samples() -> None:
     records = [sampled("a", 2, 2)]
     assert summary_of("search", records, [problem("a")]).pass_at_k == {}
-    assert summary_of("majority@8", records, [problem("a")]).pass_at_k == {}
-    assert summary_of("majority@4", [], [problem("a")]).pass_at_k == {}
+    assert summary_of("best_of_n@8", records, [problem("a")]).pass_at_k == {}
+    assert summary_of("best_of_n@4", [], [problem("a")]).pass_at_k == {}
 
 
 def test_accuracy_is_given_by_level_where_there_are_levels() -> None:
