@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 
@@ -51,18 +52,22 @@ class Probe:
             pb.CloseSessionRequest(session_id=session), timeout=_CALL_SECONDS
         )
 
+    @contextlib.asynccontextmanager
+    async def stream(self) -> AsyncIterator["Stream"]:
+        """A call over which many steps can be run."""
+        stream = Stream(self._stub.RunMany())  # type: ignore[call-arg]  # written to, not iterated
+        try:
+            yield stream
+        finally:
+            await stream.close()
+
     async def run(
         self, session: str, code: str, prefix: Sequence[str] = (), wall_ms: int = 0
     ) -> pb.RunResponse:
         """Run a step, as a node of its own, after a prefix that is the same for equal code."""
-        ancestors = [pb.CodeStep(node_id=f"p{i}", code=step) for i, step in enumerate(prefix)]
-        request = pb.RunRequest(
-            session_id=session,
-            step=pb.CodeStep(node_id=uuid.uuid4().hex, code=code),
-            ancestors=ancestors,
-            limits=pb.Limits(wall_ms=wall_ms),
+        return await self._stub.Run(
+            step_request(session, code, prefix, wall_ms), timeout=_CALL_SECONDS
         )
-        return await self._stub.Run(request, timeout=_CALL_SECONDS)
 
     async def milliseconds(self, session: str, code: str, prefix: Sequence[str] = ()) -> float:
         """How long a step that succeeds takes, as its caller sees it."""
@@ -79,6 +84,56 @@ class Probe:
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= more
         return sorted(found - {self._pid})
+
+
+class Stream:
+    """Runs steps over one call.
+
+    Args:
+        call: of RunMany.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._answers: dict[int, asyncio.Future[pb.RunManyResponse]] = {}
+        self._numbers = itertools.count()
+        self._writing = asyncio.Lock()
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for answer in self._call:
+            self._answers.pop(answer.id).set_result(answer)
+
+    async def run(self, request: pb.RunRequest) -> pb.RunResponse:
+        """Run one step; RuntimeError where the server cannot."""
+        number = next(self._numbers)
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        waiting = self._answers[number]
+        async with self._writing:
+            await self._call.write(pb.RunManyRequest(id=number, run=request))
+        async with asyncio.timeout(_CALL_SECONDS):
+            answer = await waiting
+        if answer.HasField("failure"):
+            raise RuntimeError(f"a step of the benchmark was refused: {answer.failure.details}")
+        return answer.response
+
+    async def close(self) -> None:
+        """End the call."""
+        self._call.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+
+def step_request(
+    session: str, code: str, prefix: Sequence[str] = (), wall_ms: int = 0
+) -> pb.RunRequest:
+    """A step as a node of its own, after a prefix that is the same for equal code."""
+    ancestors = [pb.CodeStep(node_id=f"p{i}", code=step) for i, step in enumerate(prefix)]
+    return pb.RunRequest(
+        session_id=session,
+        step=pb.CodeStep(node_id=uuid.uuid4().hex, code=code),
+        ancestors=ancestors,
+        limits=pb.Limits(wall_ms=wall_ms),
+    )
 
 
 @contextlib.asynccontextmanager

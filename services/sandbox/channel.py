@@ -4,11 +4,20 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
+
+from services.sandbox.wire import MAX_PACKET_BYTES
 
 # struct ucred {pid_t pid; uid_t uid; gid_t gid}
 _CREDENTIALS: Final = struct.Struct("=iII")
 _DESCRIPTOR: Final = struct.Struct("=i")
+_CREDENTIALS_ROOM: Final = socket.CMSG_SPACE(_CREDENTIALS.size)
+_DESCRIPTOR_ROOM: Final = socket.CMSG_SPACE(_DESCRIPTOR.size)
+# What every packet is read into: nothing awaits between its being filled and copied.
+_BUFFER: Final = memoryview(bytearray(MAX_PACKET_BYTES))
+
+_Received = tuple[bytes, list[tuple[int, int, bytes]]]
 
 
 class Closed(ConnectionError):  # noqa: N818 - a state, not a fault
@@ -18,16 +27,23 @@ class Closed(ConnectionError):  # noqa: N818 - a state, not a fault
 class Channel:
     """Sends and receives packets without blocking; one receiver at a time.
 
+    The loop watches our end from the first wait on, or from `watch`, until the other end is gone or
+    says something that nobody waits for, which is left unread until somebody does.
+
     Args:
         ours: a non-blocking socket, closed by `close`.
     """
 
     def __init__(self, ours: socket.socket) -> None:
         self._socket = ours
+        self._loop = asyncio.get_running_loop()
         # The loop finds readers by number faster than by object.
         self._number = ours.fileno()
+        self._watched = False
         self._ended = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._room = 0
+        self._waiter: asyncio.Future[_Received] | None = None
+        self._on_unwatched: Callable[[], None] | None = None
 
     @classmethod
     def pair(cls) -> "tuple[Channel, socket.socket]":
@@ -37,78 +53,101 @@ class Channel:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         return cls(ours), theirs
 
+    def watch(self, on_unwatched: Callable[[], None]) -> None:
+        """Watch our end from now on, and call where that ends."""
+        self._on_unwatched = on_unwatched
+        self._watch()
+
     def send(self, packet: bytes, descriptors: tuple[int, ...] = ()) -> None:
         """Send at once; Closed where the other end is gone or does not read."""
         try:
-            socket.send_fds(self._socket, [packet], descriptors)
+            if descriptors:
+                socket.send_fds(self._socket, [packet], descriptors)
+            else:
+                self._socket.send(packet)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             raise Closed(str(error)) from error
 
-    async def receive(self, limit: int) -> tuple[bytes, int]:
-        """The next packet, cut to `limit` bytes, and the pid of its sender, as the kernel knows it.
+    async def receive(self) -> tuple[bytes, int]:
+        """The next packet, and the pid of its sender, as the kernel knows it.
 
-        Closed at the end of the stream. Descriptors that come along are closed.
+        What is over MAX_PACKET_BYTES is cut. Closed at the end of the stream. Descriptors that come
+        along are closed.
         """
-        packet, sender, descriptors = await self._receive(limit, 0)
+        packet, sender, descriptors = await self._receive(_CREDENTIALS_ROOM)
         _close(descriptors)
         return packet, sender
 
-    async def receive_with_descriptors(self, limit: int) -> tuple[bytes, list[int]]:
-        """As `receive`, from a trusted sender: keeps the descriptors."""
-        packet, _, descriptors = await self._receive(limit, 1)
+    async def receive_with_descriptors(self) -> tuple[bytes, list[int]]:
+        """As `receive`, from a trusted sender: keeps the descriptor."""
+        packet, _, descriptors = await self._receive(_CREDENTIALS_ROOM + _DESCRIPTOR_ROOM)
         return packet, descriptors
 
-    async def _receive(self, limit: int, descriptors: int) -> tuple[bytes, int, list[int]]:
-        room = socket.CMSG_SPACE(_CREDENTIALS.size)
-        if descriptors:
-            room += socket.CMSG_SPACE(descriptors * _DESCRIPTOR.size)
-        packet, ancillary = await self._next(limit, room)
+    async def _receive(self, room: int) -> tuple[bytes, int, list[int]]:
+        received = self._read(room)
+        if received is None:
+            received = await self._wait(room)
+        packet, ancillary = received
         if not packet:
             raise Closed("the other end is closed")
-        sender, received = _read_ancillary(ancillary)
-        return packet, sender, received
+        sender, descriptors = _read_ancillary(ancillary)
+        return packet, sender, descriptors
 
-    async def _next(self, limit: int, room: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        while True:
-            try:
-                packet, ancillary, _, _ = self._socket.recvmsg(limit, room)
-            except BlockingIOError:
-                await self._readable()
-            except OSError as error:
-                raise Closed(str(error)) from error
-            else:
-                return packet, ancillary
-
-    async def _readable(self) -> None:
-        if self._ended:
-            raise Closed("nothing more comes")
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        loop.add_reader(self._number, _resolve, self._waiter)
+    def _read(self, room: int) -> _Received | None:
+        """A packet, empty where none will come any more, or None where none is there."""
         try:
-            await self._waiter
+            size, ancillary, _, _ = self._socket.recvmsg_into([_BUFFER], room)
+        except BlockingIOError:
+            return (b"", []) if self._ended else None
+        except OSError:
+            return b"", []
+        return bytes(_BUFFER[:size]), ancillary
+
+    async def _wait(self, room: int) -> _Received:
+        self._room = room
+        self._waiter = self._loop.create_future()
+        self._watch()
+        try:
+            return await self._waiter
         finally:
             self._waiter = None
-            if self._socket.fileno() >= 0:
-                loop.remove_reader(self._number)
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._loop.add_reader(self._number, self._readable)
+
+    def _readable(self) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            # It says something unasked, or nothing ever again.
+            self._unwatch()
+            return
+        received = self._read(self._room)
+        if received is not None:
+            waiter.set_result(received)
+            if not received[0]:
+                self.end()
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._number)
+            if self._on_unwatched is not None:
+                self._on_unwatched()
 
     def end(self) -> None:
-        """Say that the other end sends no more: who receives gets what has come, then Closed."""
+        """Note that the other end sends no more: who receives gets what has come, then Closed."""
         self._ended = True
-        if self._waiter is not None:
-            _resolve(self._waiter)
+        self._unwatch()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self._read(self._room) or (b"", []))
 
     def close(self) -> None:
         """Close our end; who still waits for a packet gets Closed."""
+        self._on_unwatched = None
         self.end()
-        if self._waiter is not None:
-            asyncio.get_running_loop().remove_reader(self._number)
         self._socket.close()
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _read_ancillary(ancillary: "list[tuple[int, int, bytes]]") -> tuple[int, list[int]]:

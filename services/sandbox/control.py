@@ -6,6 +6,7 @@ Requests are answered in their order. Standard library only.
 import enum
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -14,12 +15,14 @@ class Request(enum.IntEnum):
     """What the warden asks of the zygote."""
 
     SPAWN = 1  # make a process around the channel that comes with the packet; answers its pid
-    REAP = 2  # collect the process `pid`, which has ended; answers its wait status
+    REAP = 2  # collect processes, which have ended; answers their wait statuses in that order
 
 
 MAX_PACKET_BYTES: Final = 16 * 1024
-_REQUEST: Final = struct.Struct("!Bi")
-_ANSWER: Final = struct.Struct("!i")
+# Processes that one request may name.
+MAX_PIDS: Final = 64
+_REQUEST: Final = struct.Struct("!B")
+_NUMBER: Final = struct.Struct("!i")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,30 @@ def decode_ready(packet: bytes) -> Ready:
     return Ready(**json.loads(packet))
 
 
-def encode_request(request: Request, pid: int = 0) -> bytes:
-    """A request; `pid` is used by REAP."""
-    return _REQUEST.pack(request, pid)
+def encode_request(request: Request, pids: Sequence[int] = ()) -> bytes:
+    """A request; up to MAX_PIDS `pids` are used by REAP."""
+    return _REQUEST.pack(request) + _encode(pids)
 
 
-def decode_request(packet: bytes) -> tuple[Request, int]:
+def decode_request(packet: bytes) -> tuple[Request, list[int]]:
     """Read what encode_request wrote."""
-    kind, pid = _REQUEST.unpack(packet)
-    return Request(kind), pid
+    (kind,) = _REQUEST.unpack_from(packet)
+    return Request(kind), _decode(packet[_REQUEST.size :])
 
 
-def encode_answer(value: int) -> bytes:
-    """A pid or a wait status; a negative errno where the request failed."""
-    return _ANSWER.pack(value)
+def encode_answer(values: Sequence[int]) -> bytes:
+    """A pid or wait statuses; a negative errno where SPAWN failed."""
+    return _encode(values)
 
 
-def decode_answer(packet: bytes) -> int:
+def decode_answer(packet: bytes) -> list[int]:
     """Read what encode_answer wrote."""
-    value: int
-    (value,) = _ANSWER.unpack(packet)
-    return value
+    return _decode(packet)
+
+
+def _encode(numbers: Sequence[int]) -> bytes:
+    return b"".join(map(_NUMBER.pack, numbers))
+
+
+def _decode(data: bytes) -> list[int]:
+    return [number for (number,) in _NUMBER.iter_unpack(data)]

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ log = logs.get(__name__)
 
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
+# The dead wait so long for others, so that one request collects them all.
+_REAP_SECONDS: Final = 0.02
 
 
 class ZygoteLost(ConnectionError):  # noqa: N818 - a state
@@ -57,7 +59,9 @@ class Nursery:
         self._child: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._grants: Grants | None = None
-        self._waiting: collections.deque[asyncio.Future[int]] = collections.deque()
+        self._waiting: collections.deque[asyncio.Future[list[int]]] = collections.deque()
+        self._dead: list[Process] = []
+        self._flush: asyncio.TimerHandle | None = None
         self._reader: asyncio.Task[None] | None = None
         self._processes: dict[int, Process] = {}
         self.baseline_bytes = 0
@@ -80,7 +84,7 @@ class Nursery:
             self._child = _start_zygote(theirs.fileno(), self.kind, self._bounds)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                packet, listeners = await ours.receive_with_descriptors(control.MAX_PACKET_BYTES)
+                packet, listeners = await ours.receive_with_descriptors()
         except (Closed, TimeoutError) as error:
             await self.stop()
             raise linux.Unsupported(
@@ -102,7 +106,7 @@ class Nursery:
     async def _read(self, channel: Channel) -> None:
         try:
             while True:
-                packet, _ = await channel.receive(control.MAX_PACKET_BYTES)
+                packet, _ = await channel.receive()
                 self._waiting.popleft().set_result(control.decode_answer(packet))
         except Closed:
             log.warning("zygote lost", kind=self.kind, processes=len(self._processes))
@@ -115,16 +119,16 @@ class Nursery:
             self._waiting.clear()
 
     def _post(
-        self, request: Request, pid: int = 0, descriptors: tuple[int, ...] = ()
-    ) -> asyncio.Future[int]:
+        self, request: Request, pids: Sequence[int] = (), descriptors: tuple[int, ...] = ()
+    ) -> asyncio.Future[list[int]]:
         """Send a request; returns its answer to come."""
         if not self.alive or self._control is None:
             raise ZygoteLost("the zygote is not running")
         try:
-            self._control.send(control.encode_request(request, pid), descriptors)
+            self._control.send(control.encode_request(request, pids), descriptors)
         except Closed as error:
             raise ZygoteLost("the zygote died") from error
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         # Its caller may have left when it comes.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._waiting.append(answer)
@@ -138,41 +142,45 @@ class Nursery:
         ours, theirs = Channel.pair()
         try:
             with theirs:
-                answer = self._post(Request.SPAWN, 0, (theirs.fileno(),))
-            pid = _pid(await answer)
+                answer = self._post(Request.SPAWN, (), (theirs.fileno(),))
+            pid = _pid(*await answer)
         except BaseException:
             ours.close()
             raise
         return self._adopt(pid, ours, leads=True)
 
-    async def fork(self, parent: Process, seconds: float) -> Process:
-        """A process that goes on from where `parent`, which is paused, stands.
+    async def fork(self, parent: Process, run: wire.Run, seconds: float) -> Process:
+        """A process that goes on from where `parent`, which is paused, stands, and runs a step.
 
         ForkFailed where it does not come within `seconds`; the parent is then of no more use and
         must be killed.
         """
         if self._grants is None:
             raise ForkFailed("forks are not granted on this machine", stray=False)
-        return await _unless_abandoned(self._fork(parent, self._grants, seconds))
+        return await _unless_abandoned(self._fork(parent, run, self._grants, seconds))
 
-    async def _fork(self, parent: Process, grants: Grants, seconds: float) -> Process:
+    async def _fork(
+        self, parent: Process, run: wire.Run, grants: Grants, seconds: float
+    ) -> Process:
         async with parent.forking:
             grants.arm(parent.pid)
             try:
-                return await self._receive_child(parent, seconds)
+                return await self._receive_child(parent, run, seconds)
             except (Closed, TimeoutError, wire.Malformed, OSError) as error:
                 used = not grants.disarm(parent.pid)
                 raise ForkFailed(f"no process came of a fork: {error}", stray=used) from error
             finally:
                 parent.pause()
 
-    async def _receive_child(self, parent: Process, seconds: float) -> Process:
+    async def _receive_child(self, parent: Process, run: wire.Run, seconds: float) -> Process:
         ours, theirs = Channel.pair()
         try:
+            # Lies there when the child comes to read: it need not be woken a second time.
+            ours.send(wire.encode_run(run))
             with theirs:
                 parent.ask_to_fork(theirs.fileno())
             async with asyncio.timeout(seconds):
-                packet, pid = await ours.receive(wire.MAX_PACKET_BYTES)
+                packet, pid = await ours.receive()
             self._check_hello(packet, pid)
             return self._adopt(pid, ours, leads=False, memory_bytes=parent.memory_bytes)
         except BaseException:
@@ -194,17 +202,41 @@ class Nursery:
         self._processes[pid] = process
         return process
 
-    async def _reap(self, process: Process) -> int:
+    def _reap(self, process: Process) -> None:
+        """Have the zygote collect a process, together with others that end about now."""
+        self._dead.append(process)
+        if len(self._dead) >= control.MAX_PIDS or process.awaited:
+            self._reap_dead()
+        elif self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_REAP_SECONDS, self._reap_dead)
+
+    def _reap_dead(self) -> None:
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        dead, self._dead = self._dead, []
+        if not dead:
+            return
         try:
-            # Shielded: answers come in the order of requests, wanted or not.
-            return await asyncio.shield(self._post(Request.REAP, process.pid))
-        except ZygoteLost:
+            answer = self._post(Request.REAP, [process.pid for process in dead])
+        except ZygoteLost as error:
+            self._bury(dead, error)
+        else:
+            answer.add_done_callback(
+                lambda done: self._bury(dead, done.exception() or done.result())
+            )
+
+    def _bury(self, dead: list[Process], statuses: "list[int] | BaseException") -> None:
+        """Forget processes that have been collected."""
+        for number, process in enumerate(dead):
+            del self._processes[process.pid]
+            if isinstance(statuses, list):
+                process.collected(statuses[number])
+                continue
             # As subreaper the warden has inherited it.
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)  # noqa: ASYNC222 - does not wait
-            raise
-        finally:
-            del self._processes[process.pid]
+                os.waitpid(process.pid, os.WNOHANG)
+            process.collected(ZygoteLost(str(statuses)))
 
     async def died(self) -> None:
         """Return when the zygote is gone."""
@@ -215,6 +247,8 @@ class Nursery:
         """End the zygote and every process; returns when all are gone."""
         for process in self._processes.values():
             process.kill()
+            process.awaited = True
+        self._reap_dead()
         gone = [process.wait() for process in self._processes.values()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):

@@ -5,7 +5,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from services.sandbox import wire
@@ -15,7 +15,7 @@ from services.sandbox.kinds import Kind
 # From the closing of a dying process's descriptors to its end.
 _GRACE_SECONDS: Final = 1.0
 
-Reap = Callable[["Process"], Awaitable[int]]
+Reap = Callable[["Process"], None]
 
 
 class Ended(Exception):  # noqa: N818 - an outcome
@@ -44,7 +44,7 @@ class Process:
     Args:
         pid: a child of the zygote, not yet reaped.
         channel: our end of its socket pair.
-        reap: collects it when it has ended; returns its wait status.
+        reap: called when it has ended; has it collected and then calls `collected`.
         kind: of interpreter.
         leads: whether it leads a process group, which then ends with it.
         memory_bytes: its limit of address space as limit_memory has set it; 0 where it has not.
@@ -52,6 +52,7 @@ class Process:
     Attributes:
         forking: held by who asks it to fork.
         memory_bytes: as limit_memory has set it; what it forks has the same.
+        awaited: whether somebody waits for its end.
     """
 
     def __init__(
@@ -68,33 +69,44 @@ class Process:
         self.kind = kind
         self.forking = asyncio.Lock()
         self.memory_bytes = memory_bytes
+        self.awaited = False
         self._channel = channel
         self._leads = leads
+        self._reap = reap
         self._pidfd = os.pidfd_open(pid)
-        self._collected = asyncio.ensure_future(self._collect(reap))
+        self._watched = False
+        self._collected: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A zygote that died cannot reap; the awaiting caller, if any, is told.
         self._collected.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # Who dies closes its channel. Whether it did die the pidfd tells, watched only then.
+        channel.watch(self._watch)
 
-    async def _collect(self, reap: Reap) -> int:
-        loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(self._pidfd, _set, ended)
-        try:
-            await ended
-        finally:
-            loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
-            self._channel.end()
+    def _watch(self) -> None:
+        """Wait for its end from here on."""
+        if not self._watched and self._pidfd >= 0:
+            self._watched = True
+            asyncio.get_running_loop().add_reader(self._pidfd, self._end)
+
+    def _end(self) -> None:
+        """It has ended: have it collected."""
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self._channel.end()
         if self._leads:
             # Before it is reaped, while nobody else can have its pid.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        try:
-            return os.waitstatus_to_exitcode(await reap(self))
-        finally:
-            # Last, so that what it sent before its end has been read.
-            self._channel.close()
+        self._reap(self)
+
+    def collected(self, status: int | Exception) -> None:
+        """It has been reaped, with this wait status, or cannot be, for this reason."""
+        # What it sent before its end has been read by now, or is wanted by nobody.
+        self._channel.close()
+        if isinstance(status, Exception):
+            self._collected.set_exception(status)
+        else:
+            self._collected.set_result(os.waitstatus_to_exitcode(status))
 
     @property
     def ended(self) -> bool:
@@ -110,6 +122,10 @@ class Process:
             self._channel.send(wire.encode_run(run))
         except (Closed, OSError) as error:
             raise Ended(await self._ending()) from error
+        return await self.result(run, seconds)
+
+    async def result(self, run: wire.Run, seconds: float) -> wire.Result:
+        """As `run`, where the process was made with the step to run already."""
         packet = await self._next_packet(seconds)
         return wire.decode_result(packet, run.output_bytes)
 
@@ -124,13 +140,15 @@ class Process:
 
     async def _receive(self) -> bytes:
         while True:
-            packet, sender = await self._channel.receive(wire.MAX_PACKET_BYTES)
+            packet, sender = await self._channel.receive()
             # Who else may hold the other end is a descendant or ancestor gone astray.
             if sender == self.pid:
                 return packet
 
     async def _ending(self) -> str:
         """Why nothing more comes from the process, which has ended or closed its channel."""
+        self.awaited = True
+        self._watch()
         await asyncio.wait({self._collected}, timeout=_GRACE_SECONDS)
         if self._collected.done():
             return describe_exit(self._collected.result())
@@ -161,6 +179,8 @@ class Process:
     def kill(self) -> None:
         """Kill it now, and its group if it leads one; harmless where it has ended."""
         self._signal(signal.SIGKILL)
+        # Its channel may not tell of its end: a process gone astray may hold a copy.
+        self._watch()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pidfd >= 0:
@@ -169,9 +189,5 @@ class Process:
 
     async def wait(self) -> int:
         """Its exit code, once it has ended and is collected."""
+        self.awaited = True
         return await asyncio.shield(self._collected)
-
-
-def _set(event: "asyncio.Future[None]") -> None:
-    if not event.done():
-        event.set_result(None)

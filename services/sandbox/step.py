@@ -1,6 +1,7 @@
 """A step, its limits, and running it in a process that is there for it."""
 
 import hashlib
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
@@ -51,14 +52,31 @@ class NeedsFull(Exception):  # noqa: N818 - an outcome
         self.node_id = node_id
 
 
+def order(step: Step, limits: Limits) -> wire.Run:
+    """What a process is told of a step."""
+    return wire.Run(step.code, step.seed, limits.output_bytes)
+
+
 async def run_step(process: Process, step: Step, limits: Limits) -> pb.RunResponse:
     """Run one step in a process; anything but STATUS_OK leaves the process of no use.
 
     NeedsFull where its interpreter is a light one and the step needs more.
     """
-    run = wire.Run(step.code, step.seed, limits.output_bytes)
+    run = order(step, limits)
+    return await _finish(process, process.run(run, limits.wall_seconds), step, limits)
+
+
+async def finish_step(process: Process, step: Step, limits: Limits) -> pb.RunResponse:
+    """As run_step, in a process that was made with the step's order."""
+    run = order(step, limits)
+    return await _finish(process, process.result(run, limits.wall_seconds), step, limits)
+
+
+async def _finish(
+    process: Process, running: Awaitable[wire.Result], step: Step, limits: Limits
+) -> pb.RunResponse:
     try:
-        result = await process.run(run, limits.wall_seconds)
+        result = await running
     except Overdue:
         return outcome.timeout(limits.wall_seconds)
     except (Ended, wire.Malformed) as error:

@@ -77,19 +77,24 @@ class Zygote:
             packet, descriptors, _, _ = socket.recv_fds(self._control, control.MAX_PACKET_BYTES, 1)
             if not packet:
                 break
-            request, pid = control.decode_request(packet)
-            try:
-                answer = (
-                    self._spawn(descriptors[0]) if request == Request.SPAWN else self._reap(pid)
-                )
-            except OSError as error:
-                answer = -(error.errno or 1)
+            request, pids = control.decode_request(packet)
+            if request == Request.SPAWN:
+                answer = [self._try_to_spawn(descriptors[0])]
+            else:
+                answer = [self._reap(pid) for pid in pids]
+                self._sweep_groups()
             for descriptor in descriptors:
                 os.close(descriptor)
             self._control.send(control.encode_answer(answer))
         for leader in self._leaders:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(leader, signal.SIGKILL)
+
+    def _try_to_spawn(self, channel: int) -> int:
+        try:
+            return self._spawn(channel)
+        except OSError as error:
+            return -(error.errno or 1)
 
     def _spawn(self, channel: int) -> int:
         pid = os.fork()
@@ -119,10 +124,12 @@ class Zygote:
             self._leaders.discard(pid)
             # Its group has been killed with it, and may hold children that the warden never knew.
             self._ended_groups.add(pid)
+        return signal.SIGKILL if status is None else status
+
+    def _sweep_groups(self) -> None:
         for group in list(self._ended_groups):
             if _sweep(group):
                 self._ended_groups.discard(group)
-        return signal.SIGKILL if status is None else status
 
 
 def _wait(pid: int) -> int | None:
