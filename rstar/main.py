@@ -13,6 +13,7 @@ from rstar import (
     bench_reload,
     bench_sandbox,
     bench_search,
+    bench_stopping,
     evaluate,
     models,
 )
@@ -32,6 +33,7 @@ bench.command("search")(bench_search.search)
 bench.command("reload")(bench_reload.reload)
 bench.command("engine")(bench_engine.engine)
 bench.command("load")(bench_load.load)
+bench.command("stopping")(bench_stopping.stopping)
 app.add_typer(bench, name="bench")
 
 

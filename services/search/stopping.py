@@ -1,9 +1,9 @@
 """When a search stops: budgets, nothing left, or nothing that would change its answer; pure."""
 
+from services.common.posterior import majority_posterior
 from services.search.answer import AnswerRule, Ballot
 from services.search.budget import Ledger, StopReason
 from services.search.forest import Forest
-from services.search.posterior import majority_posterior
 from services.search.tree import Expansion, Guidance
 
 # The threshold at the rungs of a ladder where the caller sets none.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.search.posterior import incomplete_beta, majority_posterior
+from services.common.posterior import incomplete_beta, majority_posterior
 
 
 def exact(first: int, second: int) -> Fraction:
