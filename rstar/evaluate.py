@@ -1,5 +1,7 @@
 """`rstar eval`: accuracy and cost of answering methods on problems with known answers."""
 
+import contextlib
+import dataclasses
 import json as jsonlib
 from enum import IntEnum
 from pathlib import Path
@@ -8,6 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rich.console import Console
+
     from trainer.evaluation.evaluate import Evaluation
     from trainer.evaluation.suites import Source
 
@@ -93,6 +99,17 @@ def evaluate(
         float,
         typer.Option(min=0, help="Seconds a problem waits for a service that is down or busy."),
     ] = 120.0,
+    models: Annotated[
+        str,
+        typer.Option(
+            help="Versions that must answer, with --up those that are served: "
+            "policy=VERSION,ppm=VERSION.",
+            show_default=False,
+        ),
+    ] = "",
+    up: Annotated[
+        bool, typer.Option("--up", help="Start a stack on free ports for it, and stop it after.")
+    ] = False,
     price: Annotated[
         float, typer.Option(min=0, help="Dollars for a million new tokens of the policy.")
     ] = 0.0,
@@ -115,6 +132,7 @@ def evaluate(
     try:
         methods = parse_methods(method or ["greedy,mcts"], budget or [], set_ or [], seed)
         sources = _sources(suite or [], data or [])
+        versions = _versions(models)
     except (BadMethod, BadProblems) as error:
         raise typer.BadParameter(str(error)) from error
     asked = Evaluation(
@@ -126,8 +144,9 @@ def evaluate(
         concurrency=concurrency,
         patience_seconds=patience,
         dollars_per_million=price,
+        models=versions,
     )
-    raise typer.Exit(signals.run(_evaluate(asked, as_json=json)))
+    raise typer.Exit(signals.run(_evaluate(asked, as_json=json, up=up)))
 
 
 def _sources(names: list[str], data: list[Path]) -> "list[Source]":
@@ -141,10 +160,23 @@ def _sources(names: list[str], data: list[Path]) -> "list[Source]":
     return [find(name.strip(), [path for path in data if path.is_dir()]) for name in wanted]
 
 
-async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
+def _versions(text: str) -> dict[str, str]:
+    """The versions of `policy=VERSION,ppm=VERSION`."""
+    found: dict[str, str] = {}
+    for word in filter(None, text.split(",")):
+        kind, equals, version = word.strip().partition("=")
+        if kind not in ("policy", "ppm") or not equals or not version:
+            raise typer.BadParameter(f"{word}: policy=VERSION,ppm=VERSION", param_hint="--models")
+        found[kind] = version
+    return found
+
+
+async def _evaluate(asked: "Evaluation", *, as_json: bool, up: bool) -> int:
     from rich.console import Console
 
     from rstar.eval_view import View, runs_table
+    from rstar.stack.preflight import PreflightError
+    from rstar.stack.supervisor import StartError
     from services.common.grading.grader import GraderUnavailable
     from trainer.evaluation.evaluate import evaluate as run_evaluation
     from trainer.evaluation.records import RunError
@@ -157,12 +189,15 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
         BadProblems: Exit.REFUSED,
         RunError: Exit.REFUSED,
         ServiceAbsent: Exit.UNREACHABLE,
+        PreflightError: Exit.UNREACHABLE,
+        StartError: Exit.UNREACHABLE,
         RunStopped: Exit.STOPPED,
         GraderUnavailable: Exit.STOPPED,
     }
     try:
-        with View(err) as view:
-            summaries = await run_evaluation(asked, view)
+        async with _served(asked, err, up=up) as served:
+            with View(err) as view:
+                summaries = await run_evaluation(served, view)
     except tuple(codes) as error:
         err.print(f"rstar: {error}", style="red", markup=False, soft_wrap=True)
         return codes[type(error)]
@@ -171,6 +206,26 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool) -> int:
     else:
         Console(highlight=False).print(runs_table(summaries))
     return Exit.FAILED if any(summary.failures for summary in summaries) else Exit.OK
+
+
+@contextlib.asynccontextmanager
+async def _served(asked: "Evaluation", err: "Console", *, up: bool) -> "AsyncIterator[Evaluation]":
+    """The evaluation with the target that it is to use, for as long as it is used."""
+    if not up:
+        yield asked
+        return
+    from rstar.own_stack import own_stack
+    from rstar.stack.config import StackConfig
+
+    chosen = {"model": asked.models.get("policy"), "ppm": asked.models.get("ppm")}
+    given = {name: version for name, version in chosen.items() if version}
+    config = StackConfig(**given, port=0, grpc_port=0)  # type: ignore[arg-type]  # by name
+
+    def note(text: str) -> None:
+        err.print(text, style="dim", markup=False, soft_wrap=True)
+
+    async with own_stack(config, "eval", note) as stack:
+        yield dataclasses.replace(asked, target=f"{stack.at.host}:{stack.at.search}")
 
 
 @app.command()

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -13,14 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from rstar.client import ApiError, AsyncClient, ClientError, Solution, Unreachable
+from rstar.own_stack import own_stack
 from rstar.problems import GivenProblem
 from rstar.progress import ProgressLine
 from rstar.show import printable, show_solution
 from rstar.stack.config import StackConfig
-from rstar.stack.journal import Journal
 from rstar.stack.preflight import PreflightError
-from rstar.stack.services import UNIT_NAMES
-from rstar.stack.stack import Stack
 from rstar.stack.supervisor import StartError
 
 if TYPE_CHECKING:
@@ -104,18 +101,8 @@ async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
     if asked.stack is None:
         yield asked.url
         return
-    log = asked.stack.home / "logs" / "solve.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
-    _note(err, f"starting the stack with {asked.stack.model}; its log is {log}")
-    with log.open("w", encoding="utf-8") as file:
-        journal = Journal(UNIT_NAMES, file, announce=functools.partial(_note, err))
-        async with Stack(asked.stack, journal) as stack:
-            _note(err, f"the stack is ready after {time.monotonic() - begun:.1f} s")
-            try:
-                yield stack.url
-            finally:
-                _note(err, "stopping the stack")
+    async with own_stack(asked.stack, "solve", functools.partial(_note, err)) as stack:
+        yield stack.url
 
 
 async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader | None":

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,7 @@ class Evaluation:
         limit: most problems; None for all.
         concurrency: problems at once.
         patience_seconds: how long one problem is tried again while the service is down or busy.
+        models: versions that must answer, by `policy` and `ppm`; others stop the run.
         dollars_per_million: price of a million new tokens of the policy; 0 for none.
     """
 
@@ -41,6 +42,7 @@ class Evaluation:
     concurrency: int
     patience_seconds: float
     dollars_per_million: float = 0.0
+    models: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, settings: Mapping[str, object]) -> Path:
         """The folder of a run; other settings get another one."""
@@ -86,7 +88,9 @@ async def _run(
 ) -> Summary:
     settings = {"suite": suite, **method.settings()}
     with RunFolder(asked.folder(settings), settings) as folder:
-        runner = Runner(method, digest(settings), service, grader, folder, asked.concurrency)
+        runner = Runner(
+            method, digest(settings), service, grader, folder, asked.concurrency, asked.models
+        )
         missing = {problem.id for problem in runner.missing(problems)}
         kept = [folder.records[p.id] for p in problems if p.id not in missing]
         watcher.begin(f"{suite} {method.name}", len(problems), kept)

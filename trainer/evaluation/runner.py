@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 
@@ -31,6 +31,7 @@ class Runner:
         grader: Grader,
         folder: RunFolder,
         concurrency: int,
+        models: Mapping[str, str],
     ) -> None:
         self._method = method
         self._digest = settings_digest
@@ -38,6 +39,7 @@ class Runner:
         self._grader = grader
         self._folder = folder
         self._concurrency = concurrency
+        self._models = models
         self._absences = 0
 
     def missing(self, problems: Sequence[Problem]) -> list[Problem]:
@@ -94,6 +96,7 @@ class Runner:
             record.failure = Failure(code=failure.code.name, details=failure.details)
         else:
             self._absences = 0
+            self._check_models(solution.models)
             await self._fill(record, solution)
         record.seconds = round(time.monotonic() - begun, 3)
         return record
@@ -106,6 +109,11 @@ class Runner:
         self._absences = self._absences + 1 if failure.passing else 0
         if self._absences >= self._concurrency:
             raise RunStopped(f"the service is gone: {failure}") from failure
+
+    def _check_models(self, models: pb.Models) -> None:
+        for kind, wanted in self._models.items():
+            if (served := getattr(models, kind)) != wanted:
+                raise RunStopped(f"models: {kind} {served!r} answers, {wanted!r} was asked for")
 
     async def _fill(self, record: Record, solution: pb.Solution) -> None:
         if solution.HasField("answer"):

@@ -262,3 +262,26 @@ async def test_bad_input_is_named_without_a_traceback(data: Path) -> None:
     assert "method guess: not one of" in unknown.err
     assert "none.jsonl" in missing.err
     assert not any("Traceback" in ran.err for ran in (absent, unknown, missing, file_as_folder))
+
+
+async def test_other_models_than_were_asked_for_stop_the_run(data: Path) -> None:
+    async with serving(ScriptedSearch(script)) as target:
+        right = await run(target, data, "--method", "greedy", "--models", "policy=policy-1")
+        wrong = await run(target, data, "--method", "mcts", "--models", "policy=policy-2")
+        unread = await run(target, data, "--models", "policy")
+    assert (right.code, wrong.code, unread.code) == (0, 4, 2)
+    assert "policy 'policy-1' answers, 'policy-2' was asked for" in wrong.err
+
+
+async def test_runs_become_a_page(data: Path) -> None:
+    async with serving(ScriptedSearch(script)) as target:
+        ran = await run(target, data, "--method", "greedy,mcts")
+    out = data.parent / "page"
+    made = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from rstar.evaluate import app; app()", "report"),
+        *(*(one["out"] for one in ran.runs), "--out", str(out)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert (await finish(made)).code == 0
+    assert "0 won by mcts" in (out / "report.html").read_text()
