@@ -155,6 +155,8 @@ class AsyncClient:
                             return
                 # Ended by a service that stops; another one goes on with the search.
                 error: ClientError = wire.cut_short(self.url)
+            except wire.NothingMore:
+                return
             except ClientError as failure:
                 error = failure
             await self._pause(error, attempt)
@@ -174,7 +176,7 @@ class AsyncClient:
             ) as reply:
                 if not reply.is_success:
                     await reply.aread()
-                wire.check(reply)
+                wire.check_stream(reply)
                 async for line in reply.aiter_lines():
                     if (sent := decoder.feed(line)) is not None:
                         yield wire.event(sent)

@@ -155,6 +155,8 @@ class Client:
                             return
                 # Ended by a service that stops; another one goes on with the search.
                 error: ClientError = wire.cut_short(self.url)
+            except wire.NothingMore:
+                return
             except ClientError as failure:
                 error = failure
             self._pause(error, attempt)
@@ -172,7 +174,7 @@ class Client:
             ) as reply:
                 if not reply.is_success:
                     reply.read()
-                wire.check(reply)
+                wire.check_stream(reply)
                 for line in reply.iter_lines():
                     if (sent := decoder.feed(line)) is not None:
                         yield wire.event(sent)

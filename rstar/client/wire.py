@@ -143,6 +143,17 @@ def timeout(read_seconds: float) -> httpx.Timeout:
     return httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
 
 
+class NothingMore(Exception):  # noqa: N818 - a state
+    """A log that has ended, and of which all is known."""
+
+
+def check_stream(reply: httpx.Response) -> None:
+    """As `check`, and NothingMore where no event will come."""
+    check(reply)
+    if reply.status_code == httpx.codes.NO_CONTENT:
+        raise NothingMore
+
+
 def parse(call: Call[Model], reply: httpx.Response) -> Model | None:
     """The body of a reply that was read; ApiError where it is an error."""
     check(reply)

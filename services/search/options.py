@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.search.methods.presets import PRESETS, Method
 
@@ -27,9 +27,14 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-Int = Annotated[int, Field(strict=True)]
+def whole(value: object) -> object:
+    """An integer that was written with a fraction of zero, as JSON allows."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Int = Annotated[int, Field(strict=True), BeforeValidator(whole)]
 Float = Annotated[float, Field(strict=True)]
-Rollouts = Annotated[int, Field(strict=True, ge=1, le=MAX_ROLLOUTS)]
+Rollouts = Annotated[int, Field(strict=True, ge=1, le=MAX_ROLLOUTS), BeforeValidator(whole)]
 
 
 class Budget(Request):

@@ -37,13 +37,17 @@ class SolveRequest(Request):
     )
 
     problem: Annotated[str, Field(strict=True), AfterValidator(_readable)] = Field(
-        min_length=1, max_length=MAX_PROBLEM_CHARS, description="The problem, as text or LaTeX."
+        min_length=1,
+        max_length=MAX_PROBLEM_CHARS,
+        json_schema_extra={"pattern": r"\S"},
+        description="The problem, as text or LaTeX.",
     )
     budget: Budget = Budget()
     search: SearchOptions = SearchOptions()
     ground_truth: Annotated[str, Field(strict=True), AfterValidator(_readable)] | None = Field(
         None,
         max_length=MAX_PROBLEM_CHARS,
+        json_schema_extra={"pattern": r"\S"},
         description="The known answer, for making training data: solutions are then worth +1 where "
         "they agree with it and -1 where they do not, and no agreement among them ends the search.",
     )

@@ -190,22 +190,29 @@ def openai_errors(*statuses: int) -> Responses:
     }
 
 
+# OpenAPI 3.2 names the schema of one event so; older readers pass over it.
+_EVENT = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
 _EVENT_STREAM = {
     "text/event-stream": {
-        "schema": {"type": "string"},
+        "itemSchema": _EVENT,
         "example": f"id: 1-0\nevent: progress\ndata: {_PROGRESS}\n\n".replace("'", '"'),
     }
 }
 EVENTS: Responses = {
+    204: {"description": "There is nothing after it: the search has ended."},
     200: {
         "description": "The log from there on, to its end.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "itemSchema": _EVENT,
                 "example": 'id: 7-0\nevent: trial\ndata: {"search_id": "..."}\n\n',
             }
         },
-    }
+    },
 }
 SOLVE_RESPONSES: Responses = {
     200: {
@@ -224,7 +231,7 @@ CHAT_RESPONSES: Responses = {
         "description": "The completion or, with `stream`, its chunks.",
         "content": {
             "application/json": {"example": _COMPLETION},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {"itemSchema": {"type": "object", "required": ["data"]}},
         },
     },
     **openai_errors(400, 403, 404, 413, 415, 500),
@@ -253,6 +260,8 @@ def finish(document: dict[str, Any], open_paths: frozenset[str]) -> dict[str, An
             operation["security"] = (
                 [] if path in open_paths else [{"bearer": []}, {"header": []}, {}]
             )
+            for parameter in operation.get("parameters", []):
+                _never_null(parameter["schema"])
             # FastAPI's own shape of 422, which no operation answers in.
             unprocessable = operation["responses"].get("422", {})
             if "application/json" in unprocessable.get("content", {}):
@@ -262,3 +271,11 @@ def finish(document: dict[str, Any], open_paths: frozenset[str]) -> dict[str, An
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     return document
+
+
+def _never_null(schema: dict[str, Any]) -> None:
+    """Take null out of a parameter's schema: in a URL or a header it would be a word."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema.update(kinds[0])

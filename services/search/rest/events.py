@@ -9,20 +9,20 @@ from services.search.manager import DrainingError, failure
 from services.search.news import to_news
 from services.search.rest import problems, sse
 from services.search.schemas import Problem, Progress
-from services.search.store.entry import Entry, position
+from services.search.store.entry import Entry
 from services.search.store.events import Failed, Finished, Started, TrialTold
 from services.search.views import FailedEvent, FinishedEvent
 
 
-async def of_log(front: Front, search_id: str, after: str) -> AsyncGenerator[str, None]:
-    """Every entry after an id, each with what it changed of the tree, up to the log's last."""
+async def of_log(front: Front, search_id: str, after: int) -> AsyncGenerator[str, None]:
+    """Every entry after a place in the log, each with what it changed, up to the log's last."""
     view = LogView(search_id)
     try:
         # What a trial changed depends on all before it, so the whole log is folded.
         async with contextlib.aclosing(front.manager.watch(search_id)) as entries:
             async for entry in entries:
                 data = _data(view, entry)
-                if entry.number > position(after):
+                if entry.number > after:
                     yield sse.event(_name(entry), data, entry.id)
     except DrainingError:
         # Whoever follows reconnects, to another replica, after the last id that it has seen.

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.search.access.keys import ApiKey, Limits, Scope, mint
 from services.search.front import Front
+from services.search.options import whole
 from services.search.rest import docs
 from services.search.rest.access import caller_of
 from services.search.rest.problems import UnknownKey
@@ -16,7 +17,7 @@ from services.search.rest.problems import UnknownKey
 _MAX_EXPIRY_SECONDS = 10 * 366 * 86_400.0
 
 KeyId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="Its id.")]
-Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000), BeforeValidator(whole)]
 
 
 class KeyRequest(BaseModel):
@@ -93,7 +94,7 @@ def router(front: Front, defaults: Limits) -> APIRouter:
         "",
         status_code=201,
         response_model=NewKey,
-        responses=docs.problems(403, 413, 415, 422) | docs.example(201, docs.NEW_KEY),
+        responses=docs.problems(400, 403, 413, 415, 422) | docs.example(201, docs.NEW_KEY),
         summary="Make an API key",
         operation_id="createKey",
     )

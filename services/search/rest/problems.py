@@ -26,15 +26,6 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 _DRAINING_RETRY_SECONDS = 1
 
 
-class FieldProblem(ValueError):  # noqa: N818 - names the request's fault
-    """A field that breaks its limit, found outside of the models."""
-
-    def __init__(self, field: str, limit: str) -> None:
-        super().__init__(f"{field}: {limit}")
-        self.field = field
-        self.limit = limit
-
-
 class EndedAlready(RuntimeError):  # noqa: N818 - a state
     """A search that was to be cancelled has ended."""
 
@@ -52,7 +43,6 @@ class UnknownKey(LookupError):  # noqa: N818 - a state
 # Every exception that a caller may be told about; all others are 500.
 KINDS: tuple[type[Exception], ...] = (
     RequestValidationError,
-    FieldProblem,
     RejectedError,
     ClaimConflict,
     UnknownSearch,
@@ -93,8 +83,6 @@ def _refused(error: Exception) -> Answer | None:
     match error:
         case RequestValidationError():
             return invalid(_field_errors(error)), {}
-        case FieldProblem(field=field, limit=limit):
-            return invalid([FieldError(field=field, limit=limit)]), {}
         case RejectedError():
             return invalid([FieldError(field="problem", limit=str(error))]), {}
         case ClaimConflict():

@@ -9,15 +9,17 @@ from services.search.front import Front
 from services.search.log_view import LogView
 from services.search.rest import docs, events, sse
 from services.search.rest.access import caller_of
-from services.search.rest.problems import EndedAlready, FieldProblem
-from services.search.store.entry import position
+from services.search.rest.problems import EndedAlready
+from services.search.store.entry import ID_PATTERN, position
 from services.search.store.events import Finished
 from services.search.views import SearchDetail, SearchPage, SearchView, Status, TreeView
 
 SearchId = Annotated[
     str, Path(pattern="^[0-9a-f]{27}$", description="Its id.", examples=[docs.SEARCH_ID])
 ]
-EventId = Annotated[str, Query(max_length=40, description="Id of the last entry that is known.")]
+EventId = Annotated[
+    str, Query(pattern=f"^{ID_PATTERN}$", description="Id of the last entry that is known.")
+]
 
 
 def router(front: Front) -> APIRouter:
@@ -114,24 +116,24 @@ def _add_insights(routes: APIRouter, front: Front) -> None:
         request: Request,
         after: EventId = "0",
         last_event_id: Annotated[
-            str | None,
+            str,
             Header(
-                alias="Last-Event-ID", max_length=40, description="As `after`, and goes before it."
+                alias="Last-Event-ID",
+                pattern=f"^({ID_PATTERN})?$",
+                description="As `after`, and goes before it.",
             ),
-        ] = None,
+        ] = "",
     ) -> Response:
         """Server-sent events, one an entry of the log, from the first or after a known one.
 
         `started`, then a `trial` for each expansion, then `finished` or `failed`, which is the
-        last. The id of an event is its entry's; a broken stream is taken up again after it. Leaving
-        does not cancel the search.
+        last. The id of an event is its entry's; a broken stream is taken up again after it. 204
+        where there is nothing after it, since the search has ended. Leaving does not cancel the
+        search.
         """
-        known = last_event_id if last_event_id is not None else after
-        try:
-            position(known)
-        except ValueError as error:
-            field = "after" if last_event_id is None else "Last-Event-ID"
-            raise FieldProblem(field, str(error)) from error
         await front.find(caller_of(request), search_id)
+        last = await front.manager.store.last(search_id)
+        # A Redis that came back without its last second may have fewer than were seen.
+        known = min(position(last_event_id or after), last.number if last else 0)
         chunks = events.of_log(front, search_id, known)
         return await sse.respond(sse.with_heartbeats(chunks, front.heartbeat_seconds))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 MEDIA_TYPE = "text/event-stream"
 # A byte now and then keeps proxies from closing the stream, and finds out who has left.
@@ -17,11 +17,14 @@ def event(name: str, data: str, identity: str | None = None) -> str:
     return f"{head}event: {name}\ndata: {data}\n\n"
 
 
-async def respond(chunks: AsyncGenerator[str, None]) -> StreamingResponse:
-    """The response that sends these chunks as they come."""
+async def respond(chunks: AsyncGenerator[str, None]) -> Response:
+    """The response that sends these chunks as they come; 204 where there are none."""
     # Once begun, the iterator ends in good order also for a caller who leaves before the first
     # byte: what is dropped without having begun runs none of its code.
-    first = await anext(chunks)
+    first = await anext(chunks, None)
+    if first is None:
+        # Which is how a browser's EventSource is told not to ask again.
+        return Response(status_code=204)
     return StreamingResponse(
         _chain(first, chunks),
         media_type=MEDIA_TYPE,

@@ -1,10 +1,14 @@
 """An event at its place in a search's log."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.search.store.events import Event, Failed, Finished, LogError, decode
+
+# Redis' ids are of 64 bits; no log comes near.
+ID_PATTERN = "[0-9]{1,15}(-0)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +31,9 @@ class Entry:
 
 def position(entry_id: str) -> int:
     """The place that an id names; 0 is before the first. ValueError for what is no id."""
-    number, _, part = entry_id.partition("-")
-    if not (number.isascii() and number.isdigit()) or part not in ("", "0"):
+    if re.fullmatch(ID_PATTERN, entry_id) is None:
         raise ValueError(f"{entry_id[:40]!r} is no event id; they look like 12-0")
-    return int(number)
+    return int(entry_id.partition("-")[0])
 
 
 def entry_id(number: int) -> str:

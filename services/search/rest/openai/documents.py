@@ -1,14 +1,16 @@
 """Requests and responses of the chat completions API, as far as a search has a meaning for them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator
 
-from services.search.options import MAX_TOKENS, Budget, SearchOptions
+from services.search.options import MAX_TOKENS, Budget, Int, SearchOptions, whole
 from services.search.schemas import Alternative, SolveRequest, Usage
 
 MODEL = "rstar"
 _MAX_MESSAGES = 1_024
+
+Tokens = Annotated[int, Field(strict=True, ge=1), BeforeValidator(whole)]
 
 
 class TextPart(BaseModel):
@@ -39,7 +41,7 @@ class StreamOptions(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    include_usage: bool = Field(False, description="Whether a last chunk tells the usage.")
+    include_usage: StrictBool = Field(False, description="Whether a last chunk tells the usage.")
 
 
 class ChatRequest(BaseModel):
@@ -67,19 +69,19 @@ class ChatRequest(BaseModel):
 
     model: str = Field(max_length=200, description=f"`{MODEL}`.")
     messages: list[Message] = Field(min_length=1, max_length=_MAX_MESSAGES)
-    stream: bool | None = Field(False, description="Whether to answer in chunks.")
+    stream: StrictBool | None = Field(False, description="Whether to answer in chunks.")
     stream_options: StreamOptions | None = None
-    n: int | None = Field(1, description="1: a search gives one solution.")
-    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
+    n: Int | None = Field(1, description="1: a search gives one solution.")
+    max_tokens: Tokens | None = Field(
         None, description="Budget of new tokens of the whole search, as max_completion_tokens."
     )
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = Field(
+    max_completion_tokens: Tokens | None = Field(
         None, description="Budget of new tokens of the whole search; budget.tokens goes before it."
     )
-    seed: int | None = Field(None, description="Seed of all sampling; rstar.seed goes before it.")
-    budget: Budget = Field(Budget(), description="What the search may spend, as in POST /solve.")
-    rstar: SearchOptions = Field(
-        SearchOptions(), description="How to search, as `search` in POST /solve."
+    seed: Int | None = Field(None, description="Seed of all sampling; rstar.seed goes before it.")
+    budget: Budget | None = Field(None, description="What the search may spend, as in POST /solve.")
+    rstar: SearchOptions | None = Field(
+        None, description="How to search, as `search` in POST /solve."
     )
 
     @field_validator("messages")
@@ -89,17 +91,9 @@ class ChatRequest(BaseModel):
             raise ValueError("no user message, which would be the problem")
         return messages
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
-        # Clients send null for what they leave to the service.
-        if not isinstance(data, dict):
-            return data
-        return {key: value for key, value in data.items() if value is not None}
-
     def request(self) -> SolveRequest:
         """The search that is asked for; ValidationError where the problem breaks a limit."""
-        budget, search = self.budget, self.rstar
+        budget, search = self.budget or Budget(), self.rstar or SearchOptions()
         tokens = self.max_completion_tokens or self.max_tokens
         if tokens is not None and "tokens" not in budget.model_fields_set:
             budget = budget.model_copy(update={"tokens": min(tokens, MAX_TOKENS)})

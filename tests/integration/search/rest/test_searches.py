@@ -119,13 +119,15 @@ async def test_a_stream_is_taken_up_after_any_event(rig: StartRig) -> None:
         one.policy.reply = votes
         search_id = await submit(one)
         whole = await read(one, f"/searches/{search_id}/events")
+        end = await one.client.get(f"/searches/{search_id}/events?after={whole[-1]['id']}")
+        assert (end.status_code, end.content) == (204, b"")
         for known in range(len(whole)):
             by_header = await read(
                 one, f"/searches/{search_id}/events?after=0", Last_Event_ID=f"{known}-0"
             )
             by_query = await read(one, f"/searches/{search_id}/events?after={known}-0")
             assert by_header == by_query == whole[known:]
-        for bad in ("x", "-1", "1-1", "1-0-0"):
+        for bad in ("x", "-1", "1-1", "1-0-0", "9" * 20):
             reply = await one.client.get(f"/searches/{search_id}/events?after={bad}")
             assert reply.status_code == 422
             assert reply.json()["errors"][0]["field"] == "after"

@@ -212,6 +212,16 @@ async def test_a_stream_that_never_ends_well_is_given_up(service: Service, clien
     assert len(scripted.to("GET /searches/s1/events")) == 3
 
 
+async def test_a_log_of_which_all_is_known_has_no_more_events(
+    service: Service, client: Any
+) -> None:
+    script = {"GET /searches/s1/events": [Reply(204, "")]}
+    async with service(script) as scripted, client(scripted.url) as one:
+        assert [entry async for entry in one.events("s1", "3-0")] == []
+    [asked] = scripted.requests
+    assert asked.headers["last-event-id"] == "3-0"
+
+
 async def test_searches_are_looked_at_and_ended(service: Service, client: Any) -> None:
     page = "/searches?limit=100"
     script = {
