@@ -26,6 +26,7 @@ from services.search.rpc_messages import (
     to_status,
     to_summary,
 )
+from services.search.rpc_tree import grow, to_trees
 from services.search.store.claims import ClaimConflict
 from services.search.store.entry import position
 from services.search.store.errors import UnknownSearch
@@ -99,6 +100,18 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             if last is not None and isinstance(last.event, Finished):
                 reply.solution.CopyFrom(to_solution(last.event.solution))
             return reply
+
+    @rpc.streaming
+    async def Tree(  # noqa: N802 - the name in the contract
+        self, request: pb.TreeRequest, context: rpc.Context
+    ) -> AsyncIterator[pb.TreeResponse]:
+        """The trees of a search."""
+        with _statuses(context):
+            caller = await self._caller(context)
+            await self._front.find(caller, request.search_id)
+            entries = await self._front.manager.store.entries(request.search_id)
+            for message in to_trees(grow(entries)):
+                yield message
 
     @rpc.unary
     async def List(  # noqa: N802 - the name in the contract

@@ -11,7 +11,7 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.rpc_server import SERVICE, SearchServicer
 from tests.integration.search.conftest import Rig, StartRig, until
-from tests.support.scripted import serving
+from tests.support.scripted import serving, votes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -80,3 +80,38 @@ async def test_a_caller_who_leaves_cancels_the_search(rig: StartRig) -> None:
         await until(lambda: one.policy.open_calls == 1)
         call.cancel()
         await until(lambda: one.policy.open_calls == 0 and not one.sandbox.sessions)
+
+
+async def test_a_tree_is_sent_with_all_that_training_asks(rig: StartRig) -> None:
+    async with rig() as one, stub(one) as client:
+        one.policy.reply = votes
+        request = pb.SolveRequest(
+            problem="What is 1 + 1?",
+            budget=pb.Budget(rollouts=8),
+            search=pb.SearchOptions(candidates=4, trees=2),
+        )
+        *_, last = [response async for response in client.Solve(request)]
+        asked = pb.TreeRequest(search_id=last.solution.search_id)
+        nodes = [node async for reply in client.Tree(asked) for node in reply.nodes]
+        roots = [node for node in nodes if not node.parent]
+        assert [(root.tree, root.id, root.step) for root in roots] == [
+            (0, "root", ""),
+            (1, "root", ""),
+        ]
+        assert len(nodes) - len(roots) == last.solution.usage.nodes
+        known = set()
+        for node in nodes:
+            assert not node.parent or (node.tree, node.parent) in known
+            known.add((node.tree, node.id))
+        ends = [node for node in nodes if node.outcome == pb.NODE_OUTCOME_TERMINAL]
+        assert {node.answer for node in ends} == {"2", "3"}
+        assert not any(node.HasField("correct") for node in nodes), "no answer was known"
+        assert all(node.ends_code and node.step.startswith("# Step 2: print") for node in ends)
+        assert sum(root.visits for root in roots) == 8
+
+
+async def test_the_tree_of_an_unknown_search_is_not_found(rig: StartRig) -> None:
+    async with rig() as one, stub(one) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            [_ async for _ in client.Tree(pb.TreeRequest(search_id="nobody"))]
+        assert failure.value.code() is grpc.StatusCode.NOT_FOUND

@@ -868,6 +868,145 @@ class GetResponse(_message.Message):
 Global___GetResponse: _TypeAlias = GetResponse  # noqa: Y015
 
 @_typing.final
+class TreeRequest(_message.Message):
+    """TreeRequest names a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    search_id: _builtins.str
+    """The search."""
+    def __init__(
+        self,
+        *,
+        search_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TreeRequest: _TypeAlias = TreeRequest  # noqa: Y015
+
+@_typing.final
+class TreeResponse(_message.Message):
+    """TreeResponse is some nodes of a search's trees, tree after tree, parents before their children."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TreeNode]:
+        """The nodes, the roots among them."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___TreeNode] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TreeResponse: _TypeAlias = TreeResponse  # noqa: Y015
+
+@_typing.final
+class TreeNode(_message.Message):
+    """TreeNode is a node of a search's tree, with all that training asks of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    ENDS_CODE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    Q_FIELD_NUMBER: _builtins.int
+    VISITS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MEAN_LOGPROB_FIELD_NUMBER: _builtins.int
+    PPM_SCORE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    tree: _builtins.int
+    """Which of the search's trees it is in."""
+    id: _builtins.str
+    """A hash of the steps from the root to it, unique within its tree; "root" for the root."""
+    parent: _builtins.str
+    """The node above it; empty for the root."""
+    step: _builtins.str
+    """The step in canonical form, see Step.text in policy.proto; empty for the root."""
+    ends_code: _builtins.bool
+    """Whether it ends the code."""
+    output: _builtins.str
+    """What it printed."""
+    error: _builtins.str
+    """Why it failed; empty otherwise."""
+    outcome: Global___NodeOutcome.ValueType
+    """What became of it."""
+    q: _builtins.float
+    """Q-value, -1 to 1."""
+    visits: _builtins.int
+    """Visit count."""
+    samples: _builtins.int
+    """How often the policy proposed it."""
+    tokens: _builtins.int
+    """New tokens that the policy spent on it."""
+    mean_logprob: _builtins.float
+    """Mean natural-log probability of those tokens."""
+    ppm_score: _builtins.float
+    """PPM score of the solution up to here, -1 to 1; unset in an unguided search."""
+    answer: _builtins.str
+    """Of a terminal node, the class of equal answers."""
+    correct: _builtins.bool
+    """Of a terminal node, whether it agrees with the known answer; unset where none was given."""
+    def __init__(
+        self,
+        *,
+        tree: _builtins.int = ...,
+        id: _builtins.str = ...,
+        parent: _builtins.str = ...,
+        step: _builtins.str = ...,
+        ends_code: _builtins.bool = ...,
+        output: _builtins.str = ...,
+        error: _builtins.str = ...,
+        outcome: Global___NodeOutcome.ValueType = ...,
+        q: _builtins.float = ...,
+        visits: _builtins.int = ...,
+        samples: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        mean_logprob: _builtins.float = ...,
+        ppm_score: _builtins.float | None = ...,
+        answer: _builtins.str | None = ...,
+        correct: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_correct", b"_correct", "_ppm_score", b"_ppm_score", "answer", b"answer", "correct", b"correct", "ppm_score", b"ppm_score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_correct", b"_correct", "_ppm_score", b"_ppm_score", "answer", b"answer", "correct", b"correct", "ends_code", b"ends_code", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "ppm_score", b"ppm_score", "q", b"q", "samples", b"samples", "step", b"step", "tokens", b"tokens", "tree", b"tree", "visits", b"visits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
+    _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
+    _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
+    _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
+    _WhichOneofReturnType__ppm_score: _TypeAlias = _typing.Literal["ppm_score"]  # noqa: Y015
+    _WhichOneofArgType__ppm_score: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer) -> _WhichOneofReturnType__answer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correct) -> _WhichOneofReturnType__correct | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ppm_score) -> _WhichOneofReturnType__ppm_score | None: ...
+
+Global___TreeNode: _TypeAlias = TreeNode  # noqa: Y015
+
+@_typing.final
 class ListRequest(_message.Message):
     """ListRequest asks for a page of searches."""
 

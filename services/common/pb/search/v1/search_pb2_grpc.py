@@ -61,6 +61,11 @@ class SearchServiceStub:
                 request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.SerializeToString,
                 response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.Tree = channel.unary_stream(
+                '/rstar.search.v1.SearchService/Tree',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/rstar.search.v1.SearchService/List',
                 request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.ListRequest.SerializeToString,
@@ -113,6 +118,14 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Tree(self, request, context):
+        """Tree sends a search's trees as its log has them by now, each step in the form that models are
+        trained on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def List(self, request, context):
         """List lists searches, the newest first; without the scope `admin`, those of the key alone.
         """
@@ -149,6 +162,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.FromString,
                     response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.SerializeToString,
+            ),
+            'Tree': grpc.unary_stream_rpc_method_handler(
+                    servicer.Tree,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeResponse.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
@@ -276,6 +294,33 @@ class SearchService:
             '/rstar.search.v1.SearchService/Get',
             services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetRequest.SerializeToString,
             services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.GetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Tree(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Tree',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.TreeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class SearchServiceStub:
     """
     Get: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetRequest, _search_pb2.GetResponse]
     """Get looks at a search."""
+    Tree: _grpc.UnaryStreamMultiCallable[_search_pb2.TreeRequest, _search_pb2.TreeResponse]
+    """Tree sends a search's trees as its log has them by now, each step in the form that models are
+    trained on.
+    """
     List: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListRequest, _search_pb2.ListResponse]
     """List lists searches, the newest first; without the scope `admin`, those of the key alone."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_search_pb2.CancelRequest, _search_pb2.CancelResponse]
@@ -81,6 +85,10 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
     Get: _aio.UnaryUnaryMultiCallable[_search_pb2.GetRequest, _search_pb2.GetResponse]  # type: ignore[assignment]
     """Get looks at a search."""
+    Tree: _aio.UnaryStreamMultiCallable[_search_pb2.TreeRequest, _search_pb2.TreeResponse]  # type: ignore[assignment]
+    """Tree sends a search's trees as its log has them by now, each step in the form that models are
+    trained on.
+    """
     List: _aio.UnaryUnaryMultiCallable[_search_pb2.ListRequest, _search_pb2.ListResponse]  # type: ignore[assignment]
     """List lists searches, the newest first; without the scope `admin`, those of the key alone."""
     Cancel: _aio.UnaryUnaryMultiCallable[_search_pb2.CancelRequest, _search_pb2.CancelResponse]  # type: ignore[assignment]
@@ -131,6 +139,16 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.GetResponse, _abc.Awaitable[_search_pb2.GetResponse]]:
         """Get looks at a search."""
+
+    @_abc_1.abstractmethod
+    def Tree(
+        self,
+        request: _search_pb2.TreeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_pb2.TreeResponse], _abc.AsyncIterator[_search_pb2.TreeResponse]]:
+        """Tree sends a search's trees as its log has them by now, each step in the form that models are
+        trained on.
+        """
 
     @_abc_1.abstractmethod
     def List(
