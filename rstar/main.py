@@ -15,6 +15,7 @@ from rstar import (
     bench_search,
     bench_stopping,
     evaluate,
+    harvest,
     models,
 )
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
+app.command()(harvest.harvest)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
 bench.command("sandbox")(bench_sandbox.sandbox)

@@ -9,13 +9,15 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 
 Script = Callable[[pb.SolveRequest], pb.Solution]
+Trees = Callable[[str], list[pb.TreeNode]]
 
 
 class ScriptedSearch(search_pb2_grpc.SearchServiceServicer):
     """Answers as its script says, which may raise rpc.StatusError; keeps what it was asked."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, trees: Trees = lambda search_id: []) -> None:
         self.script = script
+        self.trees = trees
         self.requests: list[pb.SolveRequest] = []
         self.cancelled = 0
         self.most_at_once = 0
@@ -39,6 +41,14 @@ class ScriptedSearch(search_pb2_grpc.SearchServiceServicer):
             raise
         finally:
             self._at_once -= 1
+
+    @rpc.streaming
+    async def Tree(  # noqa: N802 - the name in the contract
+        self, request: pb.TreeRequest, context: rpc.Context
+    ) -> AsyncIterator[pb.TreeResponse]:
+        nodes = self.trees(request.search_id)
+        for first in range(0, len(nodes), 2):
+            yield pb.TreeResponse(nodes=nodes[first : first + 2])
 
 
 @contextlib.asynccontextmanager

@@ -81,6 +81,13 @@ class SearchService:
 @contextlib.asynccontextmanager
 async def connect(target: str, patience_seconds: float) -> AsyncIterator[SearchService]:
     """The service at a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS."""
+    async with connected(target) as channel:
+        yield SearchService(channel, patience_seconds)
+
+
+@contextlib.asynccontextmanager
+async def connected(target: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS."""
     async with rpc.channel(target) as channel:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -89,4 +96,4 @@ async def connect(target: str, patience_seconds: float) -> AsyncIterator[SearchS
             raise ServiceAbsent(
                 f"nothing answers at {target}: start the stack with `rstar up`"
             ) from None
-        yield SearchService(channel, patience_seconds)
+        yield channel
