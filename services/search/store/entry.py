@@ -7,8 +7,8 @@ from typing import Any
 
 from services.search.store.events import Event, Failed, Finished, LogError, decode
 
-# Redis' ids are of 64 bits; no log comes near.
-ID_PATTERN = "[0-9]{1,15}(-0)?"
+# What of 64 bits, of which Redis makes its ids, has as many digits as fit.
+ID_PATTERN = "[0-9]{1,19}(-0)?"
 
 
 @dataclass(frozen=True, slots=True)
