@@ -25,3 +25,18 @@ HTTP_SECONDS = Histogram(
 REFUSED = Counter(
     "rstar_search_requests_refused_total", "Requests that were turned away, by status.", ["status"]
 )
+IN_FLIGHT = Gauge(
+    "rstar_search_dependency_in_flight",
+    "Candidates, runs or scores that searches have in flight towards a dependency.",
+    ["dependency"],
+)
+WAITING = Gauge(
+    "rstar_search_dependency_waiting",
+    "Calls that wait for their search's turn at a dependency.",
+    ["dependency"],
+)
+CIRCUITS = Gauge(
+    "rstar_search_circuits_open",
+    "Replicas of a dependency whose circuit breaker is not closed.",
+    ["dependency"],
+)

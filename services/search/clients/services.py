@@ -2,7 +2,9 @@
 
 import asyncio
 
+from services.search import metrics
 from services.search.clients import policy, ppm, sandbox
+from services.search.clients.breaker import Circuit
 from services.search.clients.dependencies import Dependency
 from services.search.clients.policy import PolicyClient
 from services.search.clients.ppm import PpmClient
@@ -31,9 +33,11 @@ class Services:
     def _replicas(self, name: str, assumed: Limits, learn: Learn) -> Replicas:
         target: str = getattr(self._settings, f"{name}_target")
         seconds = self._settings.dependency_timeout_seconds
-        return Replicas(
+        replicas = Replicas(
             name, target, assumed, learn, check_seconds=seconds, tls=self._settings.channel_tls
         )
+        _meter(replicas)
+        return replicas
 
     def sandbox_session(self, search_id: str) -> SandboxSession:
         """The sandbox session of a search, not yet open."""
@@ -60,3 +64,13 @@ class Services:
         """Close all channels."""
         known = (self._policy, self._sandbox, self._ppm)
         await asyncio.gather(*(one.close() for one in known if one is not None))
+
+
+def _meter(replicas: Replicas) -> None:
+    """Let the metrics read, whenever they are asked for, how it stands with a service."""
+    share = replicas.gate.share
+    metrics.IN_FLIGHT.labels(replicas.name).set_function(lambda: share.in_use)
+    metrics.WAITING.labels(replicas.name).set_function(lambda: share.waiting)
+    metrics.CIRCUITS.labels(replicas.name).set_function(
+        lambda: sum(state != Circuit.CLOSED for state in replicas.circuits().values())
+    )

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from services.search.front import Front
 from services.search.rest import docs
@@ -20,6 +20,11 @@ class DependencyState(BaseModel):
 
     ready: bool
     detail: str
+    circuits: dict[str, str] = Field(
+        {},
+        description="The circuit breaker of each of its replicas, by address: closed, open (it is "
+        "left alone for a moment) or half_open.",
+    )
 
 
 class Readiness(BaseModel):
@@ -54,7 +59,7 @@ def router(front: Front) -> APIRouter:
     async def ready() -> Response:
         await manager.monitor.check()
         dependencies = {
-            name: DependencyState(ready=one.ready, detail=one.detail)
+            name: DependencyState(ready=one.ready, detail=one.detail, circuits=dict(one.circuits()))
             for name, one in manager.monitor.dependencies.items()
         }
         is_ready = manager.monitor.ready and not manager.draining

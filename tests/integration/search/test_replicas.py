@@ -118,3 +118,18 @@ async def _holding(fleet: Fleet) -> ScriptedPolicy:
         )
     )
     return next(p for p in fleet.policies if p.requests)
+
+
+async def test_the_circuit_of_a_dead_replica_shows_in_readiness_and_metrics(rig: StartRig) -> None:
+    async with three_of_each() as fleet, rig(**fleet.targets, patience_seconds=10) as one:
+        dead = fleet.policies[0]
+        await fleet.kill(dead)
+        for _ in range(6):
+            reply = await one.client.post("/solve", json=PROBLEM)
+            assert reply.status_code == 200, reply.text
+        circuits = (await one.client.get("/ready")).json()["dependencies"]["policy"]["circuits"]
+        assert list(circuits) == fleet.targets["policy_target"].split(",")
+        assert set(circuits.values()) <= {"closed", "open", "half_open"}
+        metrics = (await one.client.get("/metrics")).text
+        assert 'rstar_search_circuits_open{dependency="policy"}' in metrics
+        assert 'rstar_search_dependency_in_flight{dependency="sandbox"} 0.0' in metrics
