@@ -13,10 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from rstar.bench.load import Load, solve_all
 from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
@@ -43,6 +40,8 @@ class Plan:
         seconds: seconds that are counted, of each.
         tail: seconds that the searches go on after those, so that the batch stays full.
         batch: sequences that the engine computes at once.
+        candidate_tokens: most new tokens of a candidate; few, so that what is in flight at the end
+            is soon there and can be counted.
         search: options of the searches.
     """
 
@@ -53,6 +52,7 @@ class Plan:
     seconds: float
     tail: float
     batch: int
+    candidate_tokens: int
     search: dict[str, Any]
 
 
@@ -206,30 +206,3 @@ def render(figures: dict[str, Any]) -> str:
             *search["faults"],
         ]
     )
-
-
-def engine(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    model: Annotated[str, typer.Option(help="Version in the model store.")] = "qwen2.5-coder-0.5b",
-    file: Annotated[
-        Path, typer.Option(help='Problems, one JSON object a line: {"id", "question", "answer"}.')
-    ] = Path("examples/problems.jsonl"),
-    problems: Annotated[int, typer.Option(min=1, help="Searches at once.")] = 16,
-    warm_up: Annotated[float, typer.Option(min=1, help="Seconds that are not counted.")] = 30.0,
-    seconds: Annotated[float, typer.Option(min=5, help="Seconds that are counted.")] = 60.0,
-    tail: Annotated[float, typer.Option(min=0, help="Seconds of search after those.")] = 20.0,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences in the engine at once.")] = 64,
-    expansion: Annotated[str, typer.Option(help="step or trajectory.")] = "step",
-    candidates: Annotated[int, typer.Option(min=1, help="Candidates at each expansion.")] = 8,
-) -> None:
-    """Measure how much of the engine's rate the search draws, with a real model."""
-    from rstar.problems import BadProblems, read_problems
-
-    try:
-        questions = [one.question for one in read_problems(file)]
-    except BadProblems as error:
-        raise typer.BadParameter(str(error), param_hint="--file") from error
-    options = {"expansion": expansion, "candidates": candidates}
-    plan = Plan(model, questions, problems, warm_up, seconds, tail, batch, options)
-    figures = asyncio.run(measure(plan))
-    print(json.dumps(figures, indent=2) if as_json else render(figures))

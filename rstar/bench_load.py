@@ -3,11 +3,8 @@
 import asyncio
 import json
 import os
-import shutil
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from rstar.bench.rig import Rig, running
 
@@ -88,18 +85,3 @@ def render(figures: dict[str, Any]) -> str:
             f"{'memory of the search, MiB':32} {memory}",
         ]
     )
-
-
-def load(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    users: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 200,
-    rounds: Annotated[int, typer.Option(min=1, help="Requests of each user.")] = 1,
-    tokens: Annotated[int, typer.Option(min=1, help="Budget of each: one token a step.")] = 64,
-) -> None:
-    """Put the stack under load with k6 (in the extra `dev`): failures, overhead, memory."""
-    program = shutil.which("k6")
-    if program is None or not SCRIPT.exists():
-        raise typer.BadParameter("needs k6 on the PATH, and a checkout of the sources")
-    figures = asyncio.run(measure(program, users, rounds, tokens))
-    print(json.dumps(figures, indent=2) if as_json else render(figures))
-    raise typer.Exit(1 if figures["failed"] else 0)

@@ -5,12 +5,9 @@ real contracts. Each problem grows a tree of trivial arithmetic, no two steps al
 """
 
 import asyncio
-import json
 import os
 import time
-from typing import Annotated, Any, Final, Literal
-
-import typer
+from typing import Any, Final, Literal
 
 from rstar.bench.load import Load, solve_all
 from rstar.bench.redis_meter import RedisMeter
@@ -216,24 +213,3 @@ def _table(part: dict[str, Any]) -> list[str]:
         )
         lines += [f"         {fault}" for fault in row["faults"]]
     return lines
-
-
-def search(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    levels: Annotated[str, typer.Option(help="Problems at once, with commas.")] = "1,8,32,200",
-    nodes: Annotated[int, typer.Option(min=64, help="Nodes of a round, in all its trees.")] = 4000,
-    growth: Annotated[int, typer.Option(min=0, help="Nodes of one large tree; 0: none.")] = 5000,
-    seconds: Annotated[float, typer.Option(min=1, help="Budget of each search.")] = 120.0,
-    extras: Annotated[
-        bool, typer.Option(help="Also whole trajectories, and the search without a sandbox.")
-    ] = True,
-) -> None:
-    """Measure the search: nodes a second, its cost in Redis and CPU, flat or not."""
-    try:
-        counts = [int(part) for part in levels.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter("numbers with commas between", param_hint="--levels") from error
-    if min(counts) < 1:
-        raise typer.BadParameter("1 or more problems", param_hint="--levels")
-    figures = asyncio.run(measure(counts, nodes, growth, seconds, extras=extras))
-    print(json.dumps(figures, indent=2) if as_json else render(figures))

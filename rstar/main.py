@@ -8,16 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from rstar import (
-    bench_engine,
-    bench_load,
     bench_reload,
     bench_sandbox,
-    bench_search,
     bench_stopping,
     evaluate,
     harvest,
     models,
 )
+from rstar.bench import cli as bench_cli
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,10 +29,10 @@ app.command()(harvest.harvest)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
 bench.command("sandbox")(bench_sandbox.sandbox)
-bench.command("search")(bench_search.search)
+bench.command("search")(bench_cli.search)
 bench.command("reload")(bench_reload.reload)
-bench.command("engine")(bench_engine.engine)
-bench.command("load")(bench_load.load)
+bench.command("engine")(bench_cli.engine)
+bench.command("load")(bench_cli.load)
 bench.command("stopping")(bench_stopping.stopping)
 app.add_typer(bench, name="bench")
 

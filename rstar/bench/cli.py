@@ -1,0 +1,80 @@
+"""`rstar bench search`, `engine` and `load`; what they need is imported when they run."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def search(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    levels: Annotated[str, typer.Option(help="Problems at once, with commas.")] = "1,8,32,200",
+    nodes: Annotated[int, typer.Option(min=64, help="Nodes of a round, in all its trees.")] = 4000,
+    growth: Annotated[int, typer.Option(min=0, help="Nodes of one large tree; 0: none.")] = 5000,
+    seconds: Annotated[float, typer.Option(min=1, help="Budget of each search.")] = 120.0,
+    extras: Annotated[
+        bool, typer.Option(help="Also whole trajectories, and the search without a sandbox.")
+    ] = True,
+) -> None:
+    """Measure the search: nodes a second, its cost in Redis and CPU, flat or not."""
+    from rstar import bench_search
+
+    try:
+        counts = [int(part) for part in levels.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter("numbers with commas between", param_hint="--levels") from error
+    if min(counts) < 1:
+        raise typer.BadParameter("1 or more problems", param_hint="--levels")
+    figures = asyncio.run(bench_search.measure(counts, nodes, growth, seconds, extras=extras))
+    print(json.dumps(figures, indent=2) if as_json else bench_search.render(figures))
+
+
+def engine(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[str, typer.Option(help="Version in the model store.")] = "qwen2.5-coder-0.5b",
+    file: Annotated[
+        Path, typer.Option(help='Problems, one JSON object a line: {"id", "question", "answer"}.')
+    ] = Path("examples/problems.jsonl"),
+    problems: Annotated[int, typer.Option(min=1, help="Searches at once.")] = 16,
+    warm_up: Annotated[float, typer.Option(min=1, help="Seconds that are not counted.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds that are counted.")] = 60.0,
+    tail: Annotated[float, typer.Option(min=0, help="Seconds of search after those.")] = 20.0,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in the engine at once.")] = 64,
+    candidate_tokens: Annotated[int, typer.Option(min=16, help="Most tokens of one.")] = 128,
+    expansion: Annotated[str, typer.Option(help="step or trajectory.")] = "step",
+    candidates: Annotated[int, typer.Option(min=1, help="Candidates at each expansion.")] = 8,
+) -> None:
+    """Measure how much of the engine's rate the search draws, with a real model."""
+    from rstar import bench_engine
+    from rstar.problems import BadProblems, read_problems
+
+    try:
+        questions = [one.question for one in read_problems(file)]
+    except BadProblems as error:
+        raise typer.BadParameter(str(error), param_hint="--file") from error
+    options = {"expansion": expansion, "candidates": candidates}
+    plan = bench_engine.Plan(
+        model, questions, problems, warm_up, seconds, tail, batch, candidate_tokens, options
+    )
+    figures = asyncio.run(bench_engine.measure(plan))
+    print(json.dumps(figures, indent=2) if as_json else bench_engine.render(figures))
+
+
+def load(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    users: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Requests of each user.")] = 1,
+    tokens: Annotated[int, typer.Option(min=1, help="Budget of each: one token a step.")] = 64,
+) -> None:
+    """Put the stack under load with k6 (in the extra `dev`): failures, overhead, memory."""
+    from rstar import bench_load
+
+    program = shutil.which("k6")
+    if program is None or not bench_load.SCRIPT.exists():
+        raise typer.BadParameter("needs k6 on the PATH, and a checkout of the sources")
+    figures = asyncio.run(bench_load.measure(program, users, rounds, tokens))
+    print(json.dumps(figures, indent=2) if as_json else bench_load.render(figures))
+    raise typer.Exit(1 if figures["failed"] else 0)
