@@ -23,6 +23,7 @@ from pydantic import Field
 
 from services.common import logs, rpc
 from services.common.inference.lifeline import Lifeline
+from services.common.inference.worker import WeightsExchange
 from services.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ class Engine:
         """
         self.model = model
         try:
-            arguments = {"weights_path": str(model)}
-            await self._llm.collective_rpc("reload_weights", kwargs=arguments)
+            await self._llm.collective_rpc("exchange_weights", args=(str(model),))
             async with asyncio.timeout(RESET_SECONDS):
                 # It refuses while a request that was taken out still holds its blocks.
                 while not await self._llm.reset_prefix_cache():  # noqa: ASYNC110 - no event
@@ -334,6 +334,7 @@ def _arguments(
         # A pickle could run code.
         load_format="safetensors",
         use_tqdm_on_load=False,
+        worker_extension_cls=f"{WeightsExchange.__module__}.{WeightsExchange.__qualname__}",
         enable_lora=adapters is not None,
         max_loras=adapters.count if adapters else 1,
         max_lora_rank=_lora_rank(adapters.rank) if adapters else 16,

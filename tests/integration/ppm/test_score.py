@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
 
-from services.common.models.store import ModelStore
+from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.common.steps import Step, render_scored
 from services.ppm.servicer import NAME
 from tests.support.model_service import SERVING, connect, health, started
-from tests.support.ppm import SCALE, VERSION
+from tests.support.ppm import SCALE, VERSION, make_ppm
 
 pytestmark = [
     pytest.mark.model,
@@ -51,6 +52,7 @@ async def channel(
         "context_tokens": 512,
         "max_in_flight": 16,
         "max_batch": 32,
+        "admin_token": "secret",
     }
     async with started("ppm", log, **settings) as server:
         channel = await connect(server, NAME)
@@ -77,6 +79,20 @@ async def score(channel: grpc.aio.Channel, *args: object, **kwargs: object) -> p
     return await stub.Score(request(*args, **kwargs), timeout=CALL_SECONDS)
 
 
+def expected_scores(path: Path) -> tuple[list[int], list[float]]:
+    """Tokens and logit of each solution, as plain transformers gives them."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
+    texts = [render_scored(PROBLEM, steps) for steps in SOLUTIONS]
+    encoded = [tokenizer(text, return_tensors="pt") for text in texts]
+    with torch.no_grad():
+        logits = [model(**inputs).logits.item() for inputs in encoded]
+    return [inputs["input_ids"].shape[1] for inputs in encoded], logits
+
+
 async def test_info(channel: grpc.aio.Channel) -> None:
     info = await pb_grpc.PpmServiceStub(channel).Info(pb.InfoRequest(), timeout=10)
     assert (info.ready, info.model_version, info.scale) == (True, VERSION, SCALE)
@@ -86,22 +102,13 @@ async def test_info(channel: grpc.aio.Channel) -> None:
 
 async def test_scores_are_the_models(channel: grpc.aio.Channel, ppm_store: ModelStore) -> None:
     """Raw logits as plain transformers gives them, each for its own solution."""
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    path = ppm_store.path("ppm", VERSION)
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
-    texts = [render_scored(PROBLEM, steps) for steps in SOLUTIONS]
-    encoded = [tokenizer(text, return_tensors="pt") for text in texts]
-    with torch.no_grad():
-        expected = [model(**inputs).logits.item() for inputs in encoded]
+    tokens, expected = expected_scores(ppm_store.path("ppm", VERSION))
     assert max(expected) - min(expected) > 0.1  # else any order would do
 
     response = await score(channel, SOLUTIONS)
 
     assert response.model_version == VERSION
-    assert [s.tokens for s in response.scores] == [e["input_ids"].shape[1] for e in encoded]
+    assert [s.tokens for s in response.scores] == tokens
     assert [s.logit for s in response.scores] == pytest.approx(expected, abs=0.05)
     for given in response.scores:
         assert given.value == pytest.approx(math.tanh(given.logit / SCALE), abs=1e-9)
@@ -132,3 +139,31 @@ async def test_another_version_is_not_served(channel: grpc.aio.Channel) -> None:
         await score(channel, SOLUTIONS, model_version="other")
     assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "NO_MODEL" not in raised.value.details()
+
+
+async def test_another_version_takes_its_place_scores_and_label_together(
+    channel: grpc.aio.Channel,
+    ppm_store: ModelStore,
+    smollm2: StoredModel,
+    tmp_path: Path,
+) -> None:
+    """Last, since it changes what the others are about."""
+    other = make_ppm(smollm2, ppm_store, tmp_path, seed=7, version="other")
+    before = await score(channel, SOLUTIONS)
+    stub = pb_grpc.AdminServiceStub(channel)
+    loaded = await stub.Load(
+        pb.LoadRequest(model="other"),
+        metadata=(("authorization", "Bearer secret"),),
+        timeout=CALL_SECONDS,
+    )
+    assert (loaded.model_version, loaded.how) == ("other", "in_place")
+    after = await score(channel, SOLUTIONS)
+    assert (before.model_version, after.model_version) == (VERSION, "other")
+    _, expected = expected_scores(other.path)
+    assert [s.logit for s in after.scores] == pytest.approx(expected, abs=0.05)
+    assert [s.logit for s in after.scores] != pytest.approx(
+        [s.logit for s in before.scores], abs=0.1
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await score(channel, SOLUTIONS, model_version=VERSION)
+    assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
