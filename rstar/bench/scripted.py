@@ -84,12 +84,16 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
         source: where answers stand.
         max_in_flight: candidates that it says it takes at once.
         open_calls: calls that are under way.
+        version: what it serves.
+        trials: what it serves beside that.
     """
 
     reply: PolicyScript = arithmetic
     source: "policy_pb2.AnswerSource.ValueType" = policy_pb2.ANSWER_SOURCE_OUTPUT
     max_in_flight: int = _IN_FLIGHT
     open_calls: int = 0
+    version: str = "scripted"
+    trials: tuple[str, ...] = ()
 
     @rpc.unary
     async def Info(  # noqa: N802 - the name in the contract
@@ -97,7 +101,8 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
     ) -> policy_pb2.InfoResponse:
         """The limits."""
         return policy_pb2.InfoResponse(
-            model_version="scripted",
+            model_version=self.version,
+            trial_versions=self.trials,
             context_tokens=1_000_000,
             max_count=64,
             max_problem_chars=_MAX_CHARS,
@@ -115,6 +120,11 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
         self.open_calls += 1
         try:
             for index in range(request.count):
+                asked = request.model_version or self.version
+                if asked not in {self.version, *self.trials}:
+                    raise rpc.StatusError(
+                        grpc.StatusCode.FAILED_PRECONDITION, f"{asked!r} is not served"
+                    )
                 reply = self.reply(request, index)
                 if reply is None:
                     await asyncio.Event().wait()
@@ -122,7 +132,7 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
                 if isinstance(reply, rpc.StatusError):
                     raise reply
                 reply.index = index
-                reply.model_version = "scripted"
+                reply.model_version = asked
                 reply.answer_source = self.source
                 yield reply
         finally:

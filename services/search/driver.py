@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.common import logs, tracing
+from services.common.models.manifest import Kind
 from services.search.budget import StopReason
+from services.search.clients.calls import VersionGone
 from services.search.clients.dependencies import DependencyError
 from services.search.clients.policy import Sampling
 from services.search.expander import Expander, Prefix, Yield
@@ -54,12 +56,14 @@ class Driver:
         self._tasks: dict[asyncio.Task[None], tuple[Trial, Yield]] = {}
         self._usage = Usage()
         self._policies: set[str] = set()
+        self._ppms: set[str] = set()
         self._failing_since: float | None = None
         self._ask_after = 0.0
         self.forest = Forest.replay(plan.config, [told.expanded for told in past])
         self._ledger.resume(self.forest.rollouts)
         for told in past:
             self._spend(told.usage, len(told.expanded.candidates), told.policy)
+            self._ppms.update(told.ppm)
 
     async def run(self) -> Solution:
         """Search until a budget is spent or nothing can change.
@@ -74,6 +78,11 @@ class Driver:
         finally:
             await self._abandon()
         return self.solution(reason)
+
+    @property
+    def pinned_models(self) -> list[tuple[Kind, str]]:
+        """Model versions that it must go on with."""
+        return self._plan.pinned_models()
 
     def progress(self) -> Progress:
         """How far the search is."""
@@ -142,6 +151,7 @@ class Driver:
             self._ledger.in_flight -= trial.count
             policies = tuple(sorted(harvest.policy))
             self._spend(harvest.usage(), len(harvest.candidates), policies)
+            self._ppms |= harvest.ppm
             try:
                 task.result()
             except DependencyError as error:
@@ -150,7 +160,9 @@ class Driver:
             self._failing_since = None
             expanded = self.forest.tell(trial.id, harvest.candidates)
             if expanded is not None:
-                events.append(TrialTold(expanded, harvest.usage(), self.progress(), policies))
+                ppms = tuple(sorted(harvest.ppm))
+                usage = harvest.usage()
+                events.append(TrialTold(expanded, usage, self.progress(), policies, ppms))
         if events:
             await self._journal.append(events)
 
@@ -159,7 +171,8 @@ class Driver:
         self.forest.forget(trial.id)
         now = time.monotonic()
         self._failing_since = self._failing_since or now
-        if now - self._failing_since >= self._plan.stall_seconds:
+        gone = isinstance(error, VersionGone)
+        if gone or now - self._failing_since >= self._plan.stall_seconds:
             raise error
         self._ask_after = now + _FAULT_PAUSE_SECONDS
         log.warning("trial failed", search_id=self._plan.search_id, detail=str(error))
@@ -197,5 +210,6 @@ class Driver:
 
     def solution(self, reason: StopReason) -> Solution:
         """The result as the trees stand."""
-        models = Models(policy=",".join(sorted(self._policies)), ppm=self._plan.ppm)
+        ppms = ",".join(sorted(self._ppms)) or self._plan.ppm
+        models = Models(policy=",".join(sorted(self._policies)), ppm=ppms)
         return describe(self.forest, self._plan.search_id, reason, self._current_usage(), models)

@@ -15,7 +15,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2
 from services.common.steps import Step
 from services.search.answer_book import AnswerBook
 from services.search.clients.calls import RejectedError
-from services.search.clients.policy import PolicyClient, Sampling
+from services.search.clients.policy import PolicyClient, Sampling, Wanted
 from services.search.clients.ppm import Scorer
 from services.search.clients.sandbox import SandboxSession
 from services.search.node import Outcome, StepResult, child_id
@@ -52,6 +52,7 @@ class Yield:
     ppm_calls: int = 0
     sandbox_runs: int = 0
     policy: set[str] = field(default_factory=set)
+    ppm: set[str] = field(default_factory=set)
 
     def usage(self) -> TrialUsage:
         """What was spent."""
@@ -60,12 +61,16 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a search works with; `ppm` is None in an unguided search."""
+    """What a search works with; `ppm` is None in an unguided search.
+
+    `wanted` says which version of the policy it draws from.
+    """
 
     policy: PolicyClient
     sandbox: SandboxSession
     ppm: Scorer | None
     book: AnswerBook
+    wanted: Wanted = field(default_factory=Wanted)
 
 
 class Expander:
@@ -155,6 +160,7 @@ class _Trial:
             sampling,
             on_candidate,
             timeout_seconds=self._timeout,
+            wanted=self._tools.wanted,
         )
         # The first failure ends the trial; the rest is then abandoned.
         await asyncio.gather(*self._tasks.values())
@@ -190,6 +196,7 @@ class _Trial:
                     ends_code=ends_code,
                     tokens=step.tokens,
                     mean_logprob=step.mean_logprob,
+                    policy=proposal.model_version,
                 )
                 is_cut = is_last and proposal.finish_reason == policy_pb2.FINISH_REASON_LENGTH
                 result = (
@@ -260,7 +267,7 @@ class _Trial:
         steps = [_as_step(result) for _, result in path]
         # Greedy: what is left to decide is the wording.
         sampling = Sampling(temperature=0.0, max_tokens=256, seed=0, max_steps=1)
-        text, tokens, logprob = "", 0, 0.0
+        text, tokens, logprob, version = "", 0, 0.0, ""
         written: list[policy_pb2.ProposeResponse] = []
         await self._tools.policy.propose(
             self._search_id,
@@ -270,13 +277,15 @@ class _Trial:
             sampling,
             written.append,
             timeout_seconds=self._timeout,
+            wanted=self._tools.wanted,
         )
         for proposal in written:
             self._yield.policy_tokens += proposal.tokens
-            tokens = proposal.tokens
+            self._yield.policy.add(proposal.model_version)
+            tokens, version = proposal.tokens, proposal.model_version
             if proposal.steps:
                 text, logprob = proposal.steps[0].text, proposal.steps[0].mean_logprob
-        draft = StepResult(text, Outcome.OPEN, tokens=tokens, mean_logprob=logprob)
+        draft = StepResult(text, Outcome.OPEN, tokens=tokens, mean_logprob=logprob, policy=version)
         identity = child_id(path[-1][0], text, False)
         return identity, await self._terminal(draft, answers.from_text(text))
 
@@ -315,7 +324,10 @@ class _Trial:
                 return [*results[start : fresh[0]], cut]
             self._yield.ppm_calls += len(fresh)
             for index, score in zip(fresh, scores, strict=True):
-                results[index] = dataclasses.replace(results[index], ppm_score=score)
+                self._yield.ppm.add(score.version)
+                results[index] = dataclasses.replace(
+                    results[index], ppm_score=score.value, ppm=score.version
+                )
         return results[start:]
 
 

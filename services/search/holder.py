@@ -4,6 +4,8 @@ import asyncio
 from enum import Enum
 
 from services.common import logs
+from services.common.models.manifest import Kind
+from services.search import metrics
 from services.search.budget import StopReason
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
@@ -54,6 +56,11 @@ class Holder:
         self._fate: Fate | None = None
         self._is_ending = False
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def pinned_models(self) -> list[tuple[Kind, str]]:
+        """Model versions that it must go on with."""
+        return self._driver.pinned_models
 
     def start(self, *, open_seconds: float) -> "asyncio.Task[None]":
         """Go on in a task, which never raises; `open_seconds` is what the sandbox may take."""
@@ -146,6 +153,9 @@ def _failure(error: Exception) -> Failed:
 
 
 def _report(solution: Solution) -> None:
+    policy, answered = solution.models.policy, str(solution.answer is not None).lower()
+    metrics.BY_POLICY.labels(policy, solution.stop_reason, answered).inc()
+    metrics.CONFIDENCE.labels(policy).observe(solution.confidence)
     log.info(
         "search finished",
         search_id=solution.search_id,

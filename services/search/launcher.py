@@ -1,15 +1,18 @@
 """Puts together what one search needs: clients, sandbox session, answers, driver."""
 
+import hashlib
 from collections.abc import Sequence
 
 from services.common.grading.grader import Grader
 from services.search.answer_book import AnswerBook
 from services.search.clients.dependencies import Dependency, Monitor
+from services.search.clients.policy import Wanted
 from services.search.clients.services import Services
 from services.search.driver import Driver
 from services.search.expander import Expander, Tools
 from services.search.holder import Holder
 from services.search.plan import Plan
+from services.search.schemas import SolveRequest
 from services.search.settings import SearchSettings
 from services.search.store.events import Started, TrialTold
 from services.search.store.journal import Journal
@@ -35,6 +38,24 @@ class Launcher:
             return None
         return await self._services.ppm.version(self._settings.dependency_timeout_seconds)
 
+    async def policy_version(self, search_id: str, request: SolveRequest) -> str:
+        """The version that a search is to draw from; empty for whichever is served.
+
+        A share of the searches, the same ones on every replica, try the canary.
+        """
+        share, canary = self._settings.canary_share, self._settings.canary_version
+        pinned = request.search.versions == "pinned"
+        tried = share > 0 and draw(search_id) < share
+        if not (pinned or tried):
+            return ""
+        if tried and canary:
+            return canary
+        seconds = self._settings.dependency_timeout_seconds
+        main, trials = await self._services.policy.versions(search_id, seconds)
+        if tried and trials:
+            return trials[0]
+        return main if pinned else ""
+
     def holder(
         self,
         started: Started,
@@ -50,8 +71,10 @@ class Launcher:
         book = AnswerBook(self._grader, truth=started.request.ground_truth)
         book.restore(_answers(past))
         client = self._services.ppm if plan.ppm is not None else None
-        scorer = client.scorer(plan.search_id, plan.request.problem) if client else None
-        tools = Tools(self._services.policy, session, scorer, book)
+        version = plan.ppm or "" if plan.pinned else ""
+        scorer = client.scorer(plan.search_id, plan.request.problem, version) if client else None
+        wanted = Wanted(plan.policy, plan.pinned)
+        tools = Tools(self._services.policy, session, scorer, book, wanted)
         expander = Expander(plan.search_id, plan.request.problem, tools)
         driver = Driver(plan, expander, journal, monitor.stalled, past)
         return Holder(plan.search_id, driver, journal, session)
@@ -67,9 +90,16 @@ class Launcher:
             config=started.config,
             seed=started.seed,
             ppm=started.ppm,
+            policy=started.policy,
             candidate_tokens=self._settings.candidate_tokens,
             stall_seconds=self._settings.stall_seconds,
         )
+
+
+def draw(search_id: str) -> float:
+    """A number from 0 to 1 that follows from a search's id alone, evenly spread."""
+    digest = hashlib.blake2b(search_id.encode(), digest_size=8, person=b"canary").digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def _answers(past: Sequence[TrialTold]) -> list[str]:

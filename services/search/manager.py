@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from services.common import logs
 from services.common.grading.grader import Grader
+from services.common.models.manifest import Kind
 from services.search.adoption import Adoption
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import Dependency, DependencyError, Monitor
@@ -224,13 +225,13 @@ class Manager:
         self._beginning += 1
         try:
             await self.monitor.require()
-            started = await self._started(request)
+            started = await self._started(search_id, request)
             lease = await self.store.create(search_id, started, key_id)
             self._hold(search_id, self._launcher.holder(started, self.store, lease, self.monitor))
         finally:
             self._beginning -= 1
 
-    async def _started(self, request: SolveRequest) -> Started:
+    async def _started(self, search_id: str, request: SolveRequest) -> Started:
         seed = request.search.seed
         ppm = await self._launcher.ppm_version()
         return Started(
@@ -238,6 +239,7 @@ class Manager:
             config=forest_config(request, ppm),
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             ppm=ppm,
+            policy=await self._launcher.policy_version(search_id, request),
         )
 
     async def _await_creation(self, search_id: str) -> None:
@@ -297,6 +299,10 @@ class Manager:
     def wish_end(self, search_id: str) -> None:
         """Somebody has asked for the end of a search."""
         self._end_soon(search_id, Fate.CANCELLED)
+
+    def pinned_models(self) -> list[tuple[Kind, str]]:
+        """Model versions that the searches held here must go on with."""
+        return [model for holder in self._holders.values() for model in holder.pinned_models]
 
     def _end_soon(self, search_id: str, fate: Fate) -> None:
         if (holder := self._holders.get(search_id)) is not None:

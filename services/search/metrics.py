@@ -7,6 +7,18 @@ SEARCHES = Counter(
     "Searches that ended in this process, by how and why; `failed` has the cause as its reason.",
     ["status", "stop_reason"],
 )
+BY_POLICY = Counter(
+    "rstar_search_searches_by_policy_total",
+    "Searches that ended with a result, by the policy versions they drew from, for comparing a "
+    "version on trial with production.",
+    ["policy", "stop_reason", "answered"],
+)
+CONFIDENCE = Histogram(
+    "rstar_search_confidence",
+    "Share of the weight of all answers that the chosen one has, by policy versions.",
+    ["policy"],
+    buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
 RUNNING = Gauge("rstar_search_searches_running", "Searches that this process holds.")
 TOKENS = Counter("rstar_search_policy_tokens_total", "New tokens of the policy.")
 NODES = Counter("rstar_search_nodes_total", "Nodes added to trees.")

@@ -39,6 +39,8 @@ class StepResult:
         ppm_score: score of the solution up to here, -1 to 1; None without a PPM.
         answer: for a terminal step, the key of its class of equal answers.
         correct: for a terminal step, whether the answer is right; None where that is unknown.
+        policy: version of the policy that proposed it; empty where that is unknown.
+        ppm: version of the PPM that scored it; empty where none has.
     """
 
     text: str
@@ -51,6 +53,8 @@ class StepResult:
     ppm_score: float | None = None
     answer: str | None = None
     correct: bool | None = None
+    policy: str = ""
+    ppm: str = ""
 
 
 def child_id(parent_id: str, text: str, ends_code: bool) -> str:

@@ -130,6 +130,13 @@ class SearchOptions(Request):
         "Not for answers chosen by best PPM score.",
     )
 
+    versions: Literal["floating", "pinned"] = Field(
+        "floating",
+        description="Which model versions are used. floating: whichever are served while it runs; "
+        "the answer lists them. pinned: those that were served when it began; where one of them "
+        "is gone the search fails as retryable, and never mixes.",
+    )
+
     @model_validator(mode="after")
     def _follow_the_method(self) -> Self:
         """Fill in what the method presets; what it fixes may not be asked for otherwise."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.common.models.manifest import Kind
 from services.search.answer import AnswerRule
 from services.search.budget import Ledger
 from services.search.forest import ForestConfig
@@ -22,7 +23,8 @@ class Plan:
         request: the request, defaults filled in.
         config: the shape of its trees.
         seed: seed of all sampling.
-        ppm: version of the PPM that guides it; None in an unguided search.
+        ppm: version of the PPM that guides it from its start; None in an unguided search.
+        policy: version of the policy that it draws from; empty for whichever is served.
         candidate_tokens: most new tokens of one candidate.
         stall_seconds: how long trials may fail, without one that succeeds, for want of a
             dependency before the search is given up.
@@ -35,6 +37,19 @@ class Plan:
     ppm: str | None
     candidate_tokens: int
     stall_seconds: float
+    policy: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it ends where a version that it began with is gone."""
+        return self.request.search.versions == "pinned"
+
+    def pinned_models(self) -> list[tuple[Kind, str]]:
+        """The versions that it must go on with."""
+        if not self.pinned:
+            return []
+        named: list[tuple[Kind, str]] = [("policy", self.policy), ("ppm", self.ppm or "")]
+        return [(kind, version) for kind, version in named if version]
 
     def ledger(self, begun: float) -> Ledger:
         """Its budgets, for a search that began at this monotonic time."""

@@ -36,6 +36,19 @@ class SearchSettings(ServiceSettings):
         "dns:///host:port, whose addresses are the replicas.",
     )
     ppm_target: str = Field("127.0.0.1:50052", description="The PPM, likewise; empty for none.")
+    canary_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the searches that draw from a version on trial, 0 to 1; which ones "
+        "follows from their ids. Compare them by rstar_search_searches_by_policy_total.",
+    )
+    canary_version: str = Field(
+        "",
+        max_length=100,
+        description="The version on trial; empty for the first that the policy serves beside its "
+        "model. One that is served no more makes way for the model.",
+    )
     sandbox_target: str = Field(
         "127.0.0.1:50053", min_length=1, description="The sandbox, likewise."
     )

@@ -2,10 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from services.common import logs
+from services.common.models import pins
+from services.common.models.manifest import Kind
 from services.search.clients.dependencies import DependencyError
 from services.search.store import keys
 from services.search.store.connection import Connection
@@ -19,6 +21,8 @@ _TAIL_SECONDS = 0.1
 # So many reads of followed logs, and then a look whether the searches still exist.
 _TAILS_PER_CHECK = 100
 _RECONNECT_SECONDS = 1.0
+# A version is younger than what may be collected for longer than this; pins last ten times that.
+_PIN_SECONDS = pins.TTL_SECONDS / 10
 
 
 class Duties(Protocol):
@@ -32,6 +36,9 @@ class Duties(Protocol):
 
     def wish_end(self, search_id: str) -> None:
         """Somebody has asked for the end of a search."""
+
+    def pinned_models(self) -> Iterable[tuple[Kind, str]]:
+        """Model versions that the searches held here must go on with."""
 
 
 class Upkeep:
@@ -60,7 +67,7 @@ class Upkeep:
         """Begin."""
         self._tasks = [
             asyncio.create_task(self._always(duty), name=duty.__name__)
-            for duty in (self._renew, self._adopt, self._read_tails, self._listen)
+            for duty in (self._renew, self._pin_models, self._adopt, self._read_tails, self._listen)
         ]
 
     async def stop(self) -> None:
@@ -88,6 +95,15 @@ class Upkeep:
             elif standing == "cancel":
                 self._duties.wish_end(search_id)
         await asyncio.sleep(self._renewal_seconds)
+
+    async def _pin_models(self) -> None:
+        """Keep the versions that searches are pinned to from being collected."""
+        needed = set(self._duties.pinned_models())
+        commands = [one for kind, version in needed for one in pins.commands(kind, version)]
+        for result in await self._connection.pipeline(commands):
+            if isinstance(result, DependencyError):
+                raise result
+        await asyncio.sleep(_PIN_SECONDS)
 
     async def _adopt(self) -> None:
         self._look_now.clear()

@@ -4,7 +4,7 @@ A pin is one Redis key a version that expires by itself. Whoever needs the versi
 often than that; any number of searches share it, and none has to take it back.
 """
 
-from typing import Any, cast
+from typing import cast
 
 from services.common.models.errors import StoreUnreachable
 from services.common.models.manifest import Kind
@@ -19,18 +19,15 @@ def key(kind: Kind, version: str) -> str:
     return f"{PREFIX}:{kind}:{version}"
 
 
-async def renew(redis: Any, kind: Kind, version: str, *, seconds: int = TTL_SECONDS) -> None:
-    """Pin a version for `seconds` from now, unless it is pinned for longer.
+def commands(
+    kind: Kind, version: str, *, seconds: int = TTL_SECONDS
+) -> list[tuple[str | int, ...]]:
+    """The Redis commands that pin a version for `seconds`, unless it is pinned for longer.
 
-    Args:
-        redis: an asyncio Redis client.
-        kind, version: what is needed.
-        seconds: until it must be renewed.
+    Two of them: a pin that another search holds for longer must not be cut short.
     """
     name = key(kind, version)
-    # Two commands: a pin that another search holds for longer must not be cut short.
-    if not await redis.set(name, 1, ex=seconds, nx=True):
-        await redis.expire(name, seconds, gt=True)
+    return [("SET", name, 1, "EX", seconds, "NX"), ("EXPIRE", name, seconds, "GT")]
 
 
 def pinned(redis_url: str) -> set[tuple[Kind, str]]:

@@ -17,6 +17,10 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
+class VersionGone(DependencyError):  # noqa: N818 - what happened
+    """No replica serves the version that a search is pinned to; begun anew, it gets another."""
+
+
 class RejectedError(Exception):
     """A dependency refused a request as invalid; the message names the field and its limit."""
 
@@ -49,21 +53,30 @@ class Caller:
         *,
         key: str,
         timeout_seconds: float,
+        version: str = "",
     ) -> Reply:
         """Return what `attempt(replica, seconds left)` returns; DependencyError or RejectedError.
 
         Args:
             key: the search, whose calls go to one replica as far as its load allows.
+            version: that the attempt names: replicas that do not serve it are passed over.
+                VersionGone where none does.
         """
         begun = time.monotonic()
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            endpoint = await self._pick(key, begun, timeout_seconds)
+            endpoint = await self._pick(key, begun, timeout_seconds, version)
             left = timeout_seconds - (time.monotonic() - begun)
             try:
                 reply = await attempt(endpoint, max(left, 0.001))
             except grpc.aio.AioRpcError as error:
                 self._note(endpoint, error.code())
+                if version and error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                    endpoint.lacks(version)
+                    if self.replicas.may_serve(version):
+                        continue
+                    detail = error.details() or f"{version} is not served"
+                    raise VersionGone(self.replicas.name, detail) from error
                 waited = time.monotonic() - begun
                 if not self._is_worth_waiting(error.code(), waited, timeout_seconds):
                     raise explain(self.replicas.name, error) from error
@@ -74,11 +87,11 @@ class Caller:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _pick(self, key: str, begun: float, timeout_seconds: float) -> Endpoint:
+    async def _pick(self, key: str, begun: float, timeout_seconds: float, version: str) -> Endpoint:
         """A replica that may be called, waited for within the patience."""
         while True:
             try:
-                return self.replicas.pick(key)
+                return self.replicas.pick(key, version)
             except DependencyError as error:
                 wait = error.retry_after_seconds
                 waited = time.monotonic() - begun

@@ -9,11 +9,15 @@ import grpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc
 from services.common.steps import Step
-from services.search.clients.calls import Caller
+from services.search.clients.calls import Caller, VersionGone
 from services.search.clients.replicas import Endpoint, Limits, Replicas
 
 ASSUMED = Limits(capacity=64, places=64)
 """Candidates, until the policy has said what it takes."""
+
+# What may befall a call in the middle, so that the rest is asked for again: the replica went away,
+# or exchanged the version that the call is pinned to.
+_BEGIN_AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
 
 OnCandidate = Callable[[pb.ProposeResponse], None]
 
@@ -37,12 +41,39 @@ async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
     return Limits(capacity, max(1, min(info.max_in_flight, capacity + capacity // 2)))
 
 
+@dataclass(slots=True)
+class Wanted:
+    """Which version of the policy a search draws from.
+
+    Attributes:
+        version: empty for whichever is served.
+        pinned: whether the search ends where the version is gone; otherwise, a trial, it goes on
+            with whichever is served.
+    """
+
+    version: str = ""
+    pinned: bool = False
+
+
 class PolicyClient:
     """Asks the policy for candidates. Errors: DependencyError, RejectedError."""
 
     def __init__(self, replicas: Replicas, *, patience_seconds: float) -> None:
         self._caller = Caller(replicas, patience_seconds=patience_seconds)
         self._gate = replicas.gate
+
+    async def versions(self, search_id: str, timeout_seconds: float) -> tuple[str, list[str]]:
+        """The version that a search would draw from, and those that are tried beside it.
+
+        DependencyError, RejectedError.
+        """
+
+        async def attempt(endpoint: Endpoint, left: float) -> pb.InfoResponse:
+            stub = endpoint.stub(policy_pb2_grpc.PolicyServiceStub)
+            return await stub.Info(pb.InfoRequest(), timeout=left)
+
+        info = await self._caller.call(attempt, key=search_id, timeout_seconds=timeout_seconds)
+        return info.model_version, list(info.trial_versions)
 
     async def propose(
         self,
@@ -54,6 +85,7 @@ class PolicyClient:
         on_candidate: OnCandidate,
         *,
         timeout_seconds: float,
+        wanted: Wanted | None = None,
     ) -> None:
         """Hand over candidates as they finish, each once; return after the last.
 
@@ -61,7 +93,7 @@ class PolicyClient:
         the middle, what was drawn is good and the rest is asked for again; when the time is up,
         what was drawn remains.
         """
-        proposal = _Proposal(search_id, problem, steps, sampling, on_candidate)
+        proposal = _Proposal(search_id, problem, steps, sampling, on_candidate, wanted or Wanted())
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         parts: list[asyncio.Task[None]] = []
         held: list[set[int]] = []
@@ -94,11 +126,18 @@ class PolicyClient:
                 before = len(missing)
                 if left <= 0 and before < wanted:
                     return
-                is_over = await self._caller.call(
-                    lambda endpoint, seconds: self._draw(proposal, missing, endpoint, seconds),
-                    key=proposal.search_id,
-                    timeout_seconds=left,
-                )
+                try:
+                    is_over = await self._caller.call(
+                        lambda endpoint, seconds: self._draw(proposal, missing, endpoint, seconds),
+                        key=proposal.search_id,
+                        timeout_seconds=left,
+                        version=proposal.wanted.version,
+                    )
+                except VersionGone:
+                    if proposal.wanted.pinned:
+                        raise
+                    proposal.wanted.version = ""
+                    continue
                 if is_over or len(missing) == before:
                     return
         finally:
@@ -131,7 +170,7 @@ class PolicyClient:
                         proposal.on_candidate(reply)
             except grpc.aio.AioRpcError as error:
                 # What has come is good; the call after this one finds out how the policy is.
-                if had and error.code() is grpc.StatusCode.UNAVAILABLE:
+                if had and error.code() in _BEGIN_AGAIN:
                     return False
                 if had and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     return True
@@ -150,6 +189,7 @@ class _Proposal:
     steps: Sequence[Step]
     sampling: Sampling
     on_candidate: OnCandidate
+    wanted: Wanted
 
     def request(self, first: int, count: int) -> pb.ProposeRequest:
         """The request for `count` candidates from index `first` on: seeds count up with indices."""
@@ -160,6 +200,7 @@ class _Proposal:
                 pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in self.steps
             ],
             count=count,
+            model_version=self.wanted.version,
             sampling=pb.Sampling(
                 temperature=self.sampling.temperature,
                 max_tokens=self.sampling.max_tokens,

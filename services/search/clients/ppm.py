@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import grpc
 
@@ -55,16 +56,23 @@ class PpmClient:
         info = await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
         return info.model_version if info.ready else None
 
-    def scorer(self, search_id: str, problem: str) -> "Scorer":
-        """The scorer of one search."""
-        return Scorer(self._replicas, self._caller, search_id, problem)
+    def scorer(self, search_id: str, problem: str, version: str = "") -> "Scorer":
+        """The scorer of one search, by one version or, for the empty name, whichever is served."""
+        return Scorer(self._replicas, self._caller, search_id, problem, version)
+
+
+class Score(NamedTuple):
+    """A score, -1 to 1, and the version of the PPM that gave it."""
+
+    value: float
+    version: str
 
 
 @dataclass(eq=False, slots=True)
 class _Wish:
     solution: pb.PartialSolution
     timeout_seconds: float
-    score: "asyncio.Future[float]"
+    score: "asyncio.Future[Score]"
 
 
 class Scorer:
@@ -74,7 +82,10 @@ class Scorer:
     for the next.
     """
 
-    def __init__(self, replicas: Replicas, caller: Caller, search_id: str, problem: str) -> None:
+    def __init__(
+        self, replicas: Replicas, caller: Caller, search_id: str, problem: str, version: str
+    ) -> None:
+        self._version = version
         self._replicas = replicas
         self._caller = caller
         self._search_id = search_id
@@ -85,8 +96,8 @@ class Scorer:
 
     async def score(
         self, solutions: Sequence[Sequence[Step]], *, timeout_seconds: float
-    ) -> list[float]:
-        """Scores of partial solutions, each -1 to 1, in their order.
+    ) -> list[Score]:
+        """Scores of partial solutions, in their order.
 
         DependencyError; RejectedError where one of them is refused. Leaving the call takes them
         out of the queue, and ends a call that nobody waits for any more.
@@ -163,11 +174,12 @@ class Scorer:
             if not wish.score.done():
                 wish.score.set_result(score)
 
-    async def _scores(self, batch: Sequence[_Wish]) -> list[float]:
+    async def _scores(self, batch: Sequence[_Wish]) -> list[Score]:
         request = pb.ScoreRequest(
             search_id=self._search_id,
             problem=self._problem,
             solutions=[wish.solution for wish in batch],
+            model_version=self._version,
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.ScoreResponse:
@@ -179,11 +191,12 @@ class Scorer:
             attempt,
             key=self._search_id,
             timeout_seconds=max(wish.timeout_seconds for wish in batch),
+            version=self._version,
         )
         if len(reply.scores) != len(batch):
             detail = f"{len(reply.scores)} scores for {len(batch)} partial solutions"
             raise DependencyError("ppm", detail)
-        return [score.value for score in reply.scores]
+        return [Score(score.value, reply.model_version) for score in reply.scores]
 
 
 def _solution(steps: Sequence[Step]) -> pb.PartialSolution:

@@ -24,6 +24,8 @@ Stub = TypeVar("Stub")
 
 _RESOLVE_SECONDS = 10.0
 _DNS = "dns:///"
+# A replica that did not serve a version is not asked for it again for so long.
+_LACK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Endpoint:
         self.ready = True
         self.detail = "not checked yet"
         self._stubs: dict[Callable[[grpc.aio.Channel], object], object] = {}
+        self._lacking: dict[str, float] = {}
 
     @property
     def capacity(self) -> int:
@@ -78,6 +81,16 @@ class Endpoint:
         if make not in self._stubs:
             self._stubs[make] = make(self.channel)
         return cast("Stub", self._stubs[make])
+
+    def lacks(self, version: str) -> None:
+        """It has said that it does not serve a version."""
+        now = time.monotonic()
+        self._lacking = {name: until for name, until in self._lacking.items() if until > now}
+        self._lacking[version] = now + _LACK_SECONDS
+
+    def may_serve(self, version: str) -> bool:
+        """Whether it has not just said that it does not serve a version."""
+        return self._lacking.get(version, 0.0) <= time.monotonic()
 
     @contextlib.contextmanager
     def carrying(self, units: int = 1) -> Iterator[None]:
@@ -123,8 +136,12 @@ class Replicas:
         self.endpoints = {address: self._connect(address) for address in first}
         self.gate = Gate(name, max(1, assumed.places * len(first)))
 
-    def pick(self, key: str) -> Endpoint:
-        """The replica for the next call of a search.
+    def may_serve(self, version: str) -> bool:
+        """Whether any replica may serve a version, as far as is known."""
+        return any(one.may_serve(version) for one in self.endpoints.values())
+
+    def pick(self, key: str, version: str = "") -> Endpoint:
+        """The replica for the next call of a search, one that serves a version as far as is known.
 
         DependencyError where none may be called now; it says when one may.
         """
@@ -139,6 +156,7 @@ class Replicas:
                 retry_after_seconds=min(waits.values(), default=_RESOLVE_SECONDS),
             )
         # Health checks may be wrong for a moment: where nobody is ready, somebody is tried.
+        callable_now = [one for one in callable_now if one.may_serve(version)] or callable_now
         ready = [one for one in callable_now if one.ready]
         chosen = routing.choose(key, ready or callable_now)
         chosen.breaker.admit(now)

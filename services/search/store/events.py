@@ -37,6 +37,7 @@ class Started:
         config: the shape of its trees.
         seed: seed of all sampling.
         ppm: version of the PPM that guides it; None in an unguided search.
+        policy: version of the policy that it draws from; empty for whichever is served.
         schema: version of this log's encoding.
         at: when, in unix seconds.
     """
@@ -45,6 +46,7 @@ class Started:
     config: ForestConfig
     seed: int
     ppm: str | None
+    policy: str = ""
     schema: int = SCHEMA
     at: float = field(default_factory=time.time)
 
@@ -71,6 +73,7 @@ class TrialTold:
         usage: what it spent.
         progress: how far the search is after it.
         policy: versions of the policy that made its candidates.
+        ppm: versions of the PPM that scored them.
         at: when, in unix seconds.
     """
 
@@ -78,6 +81,7 @@ class TrialTold:
     usage: TrialUsage
     progress: Progress
     policy: tuple[str, ...] = field(default=())
+    ppm: tuple[str, ...] = field(default=())
     at: float = field(default_factory=time.time)
 
 

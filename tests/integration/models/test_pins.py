@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from rstar.stack.redis_server import binary
 from services.common.models import nudge, pins
 from services.common.models.errors import StoreUnreachable
+from services.common.models.manifest import Kind
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,14 @@ async def client(url: str) -> AsyncIterator[Redis]:
         yield made
 
 
+async def renew(client: Redis, kind: Kind, version: str, *, seconds: int) -> None:
+    for command in pins.commands(kind, version, seconds=seconds):
+        await client.execute_command(*command)
+
+
 async def test_a_pin_holds_until_nobody_renews_it(url: str, client: Redis) -> None:
-    await pins.renew(client, "policy", "one", seconds=60)
-    await pins.renew(client, "ppm", "two", seconds=60)
+    await renew(client, "policy", "one", seconds=60)
+    await renew(client, "ppm", "two", seconds=60)
     assert pins.pinned(url) == {("policy", "one"), ("ppm", "two")}
     assert 0 < await client.ttl(pins.key("policy", "one")) <= 60
     await client.pexpire(pins.key("policy", "one"), 1)
@@ -53,10 +59,10 @@ async def test_a_pin_holds_until_nobody_renews_it(url: str, client: Redis) -> No
 
 
 async def test_a_pin_is_never_cut_short(client: Redis) -> None:
-    await pins.renew(client, "policy", "long", seconds=600)
-    await pins.renew(client, "policy", "long", seconds=5)
+    await renew(client, "policy", "long", seconds=600)
+    await renew(client, "policy", "long", seconds=5)
     assert await client.ttl(pins.key("policy", "long")) > 500
-    await pins.renew(client, "policy", "long", seconds=1000)
+    await renew(client, "policy", "long", seconds=1000)
     assert await client.ttl(pins.key("policy", "long")) > 900
 
 

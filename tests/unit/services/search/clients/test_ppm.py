@@ -57,7 +57,8 @@ async def connected() -> AsyncIterator[tuple[CountingPpm, Replicas, Scorer]]:
 
 async def score(scorer: Scorer, *texts: str) -> list[float]:
     """Scores of solutions of one step."""
-    return await scorer.score([[Step(text)] for text in texts], timeout_seconds=20)
+    scores = await scorer.score([[Step(text)] for text in texts], timeout_seconds=20)
+    return [score.value for score in scores]
 
 
 async def test_what_is_asked_together_goes_in_few_calls_and_comes_back_in_order() -> None:
