@@ -17,6 +17,7 @@ from services.search.views import NodeView, StartedEvent, TrialEvent
 _ENUMS: dict[str, tuple[Any, str]] = {
     "answer": (pb.AnswerRule, "ANSWER_RULE_"),
     "expansion": (pb.Expansion, "EXPANSION_"),
+    "versions": (pb.Versions, "VERSIONS_"),
     "method": (pb.Method, "METHOD_"),
 }
 

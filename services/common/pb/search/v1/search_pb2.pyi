@@ -115,6 +115,30 @@ METHOD_GREEDY: Method.ValueType  # 5
 """One solution at temperature 0."""
 Global___Method: _TypeAlias = Method  # noqa: Y015
 
+class _Versions:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VersionsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Versions.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERSIONS_UNSPECIFIED: _Versions.ValueType  # 0
+    """The server's default."""
+    VERSIONS_FLOATING: _Versions.ValueType  # 1
+    """Whichever are served while it runs."""
+    VERSIONS_PINNED: _Versions.ValueType  # 2
+    """Those that were served when it began; UNAVAILABLE where one of them is gone."""
+
+class Versions(_Versions, metaclass=_VersionsEnumTypeWrapper):
+    """Versions says which model versions a search uses."""
+
+VERSIONS_UNSPECIFIED: Versions.ValueType  # 0
+"""The server's default."""
+VERSIONS_FLOATING: Versions.ValueType  # 1
+"""Whichever are served while it runs."""
+VERSIONS_PINNED: Versions.ValueType  # 2
+"""Those that were served when it began; UNAVAILABLE where one of them is gone."""
+Global___Versions: _TypeAlias = Versions  # noqa: Y015
+
 class _StopReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -279,6 +303,7 @@ class SearchOptions(_message.Message):
     TREES_FIELD_NUMBER: _builtins.int
     BEAM_WIDTH_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
     candidates: _builtins.int
     """Candidates at each expansion, 1 to 64."""
     depth: _builtins.int
@@ -303,6 +328,8 @@ class SearchOptions(_message.Message):
     """Steps that the method beam keeps of each level, 1 to 64."""
     confidence: _builtins.float
     """Stop when the posterior probability of the answer has reached this, 0.5 to below 1."""
+    versions: Global___Versions.ValueType
+    """Which model versions are used."""
     def __init__(
         self,
         *,
@@ -318,10 +345,11 @@ class SearchOptions(_message.Message):
         trees: _builtins.int | None = ...,
         beam_width: _builtins.int | None = ...,
         confidence: _builtins.float | None = ...,
+        versions: Global___Versions.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "exploration", b"exploration", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "answer", b"answer", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "method", b"method", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "answer", b"answer", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "method", b"method", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_width: _TypeAlias = _typing.Literal["beam_width"]  # noqa: Y015
     _WhichOneofArgType__beam_width: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width"]  # noqa: Y015
