@@ -101,7 +101,12 @@ class Method:
         return pb.SolveRequest(
             problem=question,
             budget=pb.Budget(**self.budget),  # type: ignore[arg-type]  # typed by _BUDGET
-            search=pb.SearchOptions(seed=self.seed_of(problem_id), **options),  # type: ignore[arg-type]  # typed by _OPTIONS
+            search=pb.SearchOptions(
+                seed=self.seed_of(problem_id),
+                # Never a mixture: a run whose versions go is tried again, not averaged.
+                versions=pb.VERSIONS_PINNED,
+                **options,  # type: ignore[arg-type]  # typed by _OPTIONS
+            ),
         )
 
 
