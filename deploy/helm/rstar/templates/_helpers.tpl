@@ -258,7 +258,7 @@ spec:
 
 {{/* A PodDisruptionBudget. Takes root, component, values. */}}
 {{- define "rstar.pdb" -}}
-{{- $stable := .root.Capabilities.APIVersions.Has "policy/v1" -}}
+{{- $stable := semverCompare ">=1.21-0" .root.Capabilities.KubeVersion.Version -}}
 apiVersion: {{ ternary "policy/v1" "policy/v1beta1" $stable }}
 kind: PodDisruptionBudget
 metadata:
@@ -274,7 +274,7 @@ spec:
 
 {{/* A HorizontalPodAutoscaler. Takes root, component, values, metric, target. */}}
 {{- define "rstar.hpa" -}}
-{{- $current := .root.Capabilities.APIVersions.Has "autoscaling/v2" -}}
+{{- $current := semverCompare ">=1.23-0" .root.Capabilities.KubeVersion.Version -}}
 apiVersion: {{ ternary "autoscaling/v2" "autoscaling/v2beta2" $current }}
 kind: HorizontalPodAutoscaler
 metadata:
