@@ -163,7 +163,7 @@ metadata:
   labels:
     {{- include "rstar.labels" . | nindent 4 }}
 spec:
-  {{- if not .values.autoscaling.enabled }}
+  {{- if not (dig "autoscaling" "enabled" false .values) }}
   replicas: {{ .values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
@@ -289,7 +289,7 @@ spec:
   minReplicas: {{ .values.autoscaling.minReplicas }}
   maxReplicas: {{ .values.autoscaling.maxReplicas }}
   metrics:
-    {{- if .root.Capabilities.APIVersions.Has "custom.metrics.k8s.io/v1beta1" }}
+    {{- if and .metric (.root.Capabilities.APIVersions.Has "custom.metrics.k8s.io/v1beta1") }}
     - type: Pods
       pods:
         metric:

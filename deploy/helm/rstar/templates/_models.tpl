@@ -40,8 +40,4 @@
 {{ include "rstar.headless" (dict "root" .root "component" .component "ports" (dict "grpc" .port)) }}
 ---
 {{ include "rstar.pdb" (dict "root" .root "component" .component "values" $v) }}
-{{- if $v.autoscaling.enabled }}
----
-{{ include "rstar.hpa" (dict "root" .root "component" .component "values" $v "metric" "vllm:num_requests_waiting" "target" $v.autoscaling.waitingRequests) }}
-{{- end }}
 {{- end -}}
