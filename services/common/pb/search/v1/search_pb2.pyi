@@ -28,9 +28,7 @@ class _AnswerRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerRule
     ANSWER_RULE_UNSPECIFIED: _AnswerRule.ValueType  # 0
     """The server's default."""
     ANSWER_RULE_BEST: _AnswerRule.ValueType  # 1
-    """The answer of the one solution that the PPM scores highest; without a PPM, of the one whose
-    nodes have the highest mean Q.
-    """
+    """The answer of the one solution that the PPM scores highest; without a PPM, as majority."""
     ANSWER_RULE_MAJORITY: _AnswerRule.ValueType  # 2
     """The answer that most solutions give."""
     ANSWER_RULE_WEIGHTED: _AnswerRule.ValueType  # 3
@@ -44,9 +42,7 @@ class AnswerRule(_AnswerRule, metaclass=_AnswerRuleEnumTypeWrapper):
 ANSWER_RULE_UNSPECIFIED: AnswerRule.ValueType  # 0
 """The server's default."""
 ANSWER_RULE_BEST: AnswerRule.ValueType  # 1
-"""The answer of the one solution that the PPM scores highest; without a PPM, of the one whose
-nodes have the highest mean Q.
-"""
+"""The answer of the one solution that the PPM scores highest; without a PPM, as majority."""
 ANSWER_RULE_MAJORITY: AnswerRule.ValueType  # 2
 """The answer that most solutions give."""
 ANSWER_RULE_WEIGHTED: AnswerRule.ValueType  # 3
