@@ -56,6 +56,10 @@ class Launcher:
             return trials[0]
         return main if pinned else ""
 
+    def can_run(self, started: Started) -> bool:
+        """Whether this replica has what a search needs: a PPM, where one guides it."""
+        return started.ppm is None or self._services.ppm is not None
+
     def holder(
         self,
         started: Started,

@@ -277,6 +277,9 @@ class Manager:
         found = False
         async for adopted in self._adoption.look(room, avoid=self._holders):
             found = True
+            if not self._launcher.can_run(adopted.started):
+                await self._leases.release([adopted.lease], now=False)
+                continue
             try:
                 holder = self._launcher.holder(
                     adopted.started, self.store, adopted.lease, self.monitor, adopted.past

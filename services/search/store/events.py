@@ -2,6 +2,10 @@
 
 The log alone rebuilds the trees (`forest.Forest.replay`), and says what the search was asked, used
 and answered. Decoding validates: a malformed entry or an unknown schema is refused by name.
+
+Whatever changes what an event may hold, a new field included, is a new SCHEMA: a replica takes a
+search of another schema for one that is not its own to go on with, and a field that it does not
+know for damage.
 """
 
 import time

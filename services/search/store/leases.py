@@ -34,7 +34,9 @@ class Leases:
         touch = evaluation(
             scripts.SCHEDULE,
             [keys.OPEN],
-            *(self._lease_ms, "XX", *(lease.search_id for lease in held)),
+            # Also those that are no longer listed: were one dropped by mistake, nobody would ever
+            # look for it. One that has just ended is dropped again by whoever looks.
+            *(self._lease_ms, "CH", *(lease.search_id for lease in held)),
         )
         renewals = [
             evaluation(

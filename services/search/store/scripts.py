@@ -37,18 +37,17 @@ return 1
 
 # KEYS state, lease, log. ARGV token, length of the log as the writer knows it, batch, lease ms,
 # retention in seconds after the last event (or 0), number of events, then kind and body of each,
-# then fields of the state. Returns what happened, the length of the log, and the wish to cancel.
+# then fields of the state. Returns what happened and the length of the log.
 # `batch` names this write: repeated after a lost reply, it is not written twice.
 # A log in which others have written under ids of their own can still be ended.
 APPEND = Script("""
-local state = redis.call('HMGET', KEYS[1], 'token', 'seq', 'status', 'batch', 'cancel')
+local state = redis.call('HMGET', KEYS[1], 'token', 'seq', 'status', 'batch')
 local seq = tonumber(state[2] or 0)
-if state[1] ~= ARGV[1] then return {'lost', seq, 0} end
-local wish = tonumber(state[5] or 0)
-if state[4] == ARGV[3] then return {'written', seq, wish} end
-if state[3] ~= 'running' then return {'lost', seq, 0} end
-if seq > tonumber(ARGV[2]) then return {'ahead', seq, wish} end
-if seq < tonumber(ARGV[2]) then return {'behind', seq, wish} end
+if state[1] ~= ARGV[1] then return {'lost', seq} end
+if state[4] == ARGV[3] then return {'written', seq} end
+if state[3] ~= 'running' then return {'lost', seq} end
+if seq > tonumber(ARGV[2]) then return {'ahead', seq} end
+if seq < tonumber(ARGV[2]) then return {'behind', seq} end
 local count = tonumber(ARGV[6])
 for i = 1, count do
   local id = string.format('%d-0', seq + i)
@@ -67,7 +66,7 @@ if ARGV[5] ~= '0' then
 elseif redis.call('EXISTS', KEYS[2]) == 0 then
   redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[4])
 end
-return {'written', seq + count, wish}
+return {'written', seq + count}
 """)
 
 # KEYS state, lease. ARGV token, lease ms.
@@ -114,7 +113,7 @@ redis.call('HSET', KEYS[1], 'cancel', 1)
 return 'asked'
 """)
 
-# KEYS open. ARGV lease ms, XX to touch known ids only or NX to add, then ids.
+# KEYS open. ARGV lease ms, NX to add or CH to add and move, then ids.
 SCHEDULE = Script("""
 local time = redis.call('TIME')
 local due = time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,11 +45,13 @@ class Caller:
 
     Attributes:
         ids: the searches that have begun, in no particular order.
+        seen: the ids of the events that arrived, by search, as they arrived.
         answered: the solutions that arrived.
     """
 
     replica: Replica
     ids: set[str] = field(default_factory=set)
+    seen: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     answered: dict[str, Solution] = field(default_factory=dict)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -75,25 +78,53 @@ class Caller:
                 httpx.AsyncClient(timeout=60) as client,
                 client.stream("POST", f"{self.replica.url}/solve", json=body) as reply,
             ):
-                name = ""
-                async for line in reply.aiter_lines():
-                    if line.startswith("event: "):
-                        name = line.removeprefix("event: ")
-                    elif line.startswith("data: "):
-                        self._hear(name, json.loads(line.removeprefix("data: ")))
+                async for message in _messages(reply):
+                    self._hear(message)
         except httpx.HTTPError:
             return  # the replica was killed; the search goes on
 
-    def _hear(self, name: str, data: dict[str, object]) -> None:
-        if name == "solution":
+    def _hear(self, message: dict[str, str]) -> None:
+        data = json.loads(message["data"])
+        if "id" in message:
+            self.seen[data["search_id"]].append(message["id"])
+        if message["event"] == "solution":
             solution = Solution.model_validate(data)
             self.answered[solution.search_id] = solution
-        elif name == "progress" and data["usage"]["rollouts"]:  # type: ignore[index]  # JSON
-            self.ids.add(str(data["search_id"]))
+        elif message["event"] == "progress" and data["usage"]["rollouts"]:
+            self.ids.add(data["search_id"])
+
+    async def reconnect(self, replica: Replica, search_id: str) -> None:
+        """Follow a search to its end on another replica, from the last event that was seen."""
+        async with (
+            httpx.AsyncClient(timeout=60) as client,
+            client.stream(
+                "GET",
+                f"{replica.url}/searches/{search_id}/events",
+                headers={"Last-Event-ID": self.seen[search_id][-1]},
+            ) as reply,
+        ):
+            assert reply.status_code == 200
+            async for message in _messages(reply):
+                self.seen[search_id].append(message["id"])
+                if message["event"] == "finished":
+                    solution = Solution.model_validate(json.loads(message["data"])["solution"])
+                    self.answered[search_id] = solution
 
     async def close(self) -> None:
         """Wait until the last caller is gone."""
         await asyncio.gather(*self._tasks)
+
+
+async def _messages(reply: httpx.Response) -> AsyncIterator[dict[str, str]]:
+    """Server-sent events, by field."""
+    message: dict[str, str] = {}
+    async for line in reply.aiter_lines():
+        if line:
+            name, _, value = line.partition(": ")
+            message[name] = value
+        elif "data" in message:
+            yield message
+            message = {}
 
 
 async def ended(fleet: Fleet, search_id: str, seconds: float = 60.0) -> list[Entry]:
@@ -143,7 +174,11 @@ def check(log: list[Entry], rollouts: int = 10) -> Solution:
 async def nothing_is_left(fleet: Fleet) -> None:
     """No lease, no open search, no sandbox session."""
     client = fleet.store._redis._client
-    assert not await client.zrange(keys.OPEN, 0, -1)
+
+    async def none_is_open() -> bool:
+        return not await client.zcard(keys.OPEN)
+
+    await until(none_is_open)
     assert not [key async for key in client.scan_iter(match="rstar:search:*:lease")]
     async for key in client.scan_iter(match="rstar:search:*"):
         assert await client.ttl(key) > 0, key
