@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common import logs, tracing
+from services.common.decoding import Decoding
 from services.common.tls import ClientTls, ServerTls
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
@@ -132,7 +133,7 @@ class Server:
 
     def __init__(self, service_names: tuple[str, ...], *, max_concurrent_rpcs: int) -> None:
         self.grpc = grpc.aio.server(
-            interceptors=tracing.server_interceptors(),
+            interceptors=[*tracing.server_interceptors(), Decoding()],
             options=[
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
