@@ -20,7 +20,8 @@ RUN if [ "$ENGINE" = cpu ]; then \
 
 FROM python:3.12.12-slim-bookworm
 # vLLM compiles small kernels when it starts; libnuma is its CPU build's.
-# hadolint ignore=DL3008 -- Debian keeps one version of a package; the base image pins its release.
+# Debian keeps one version of a package; the base image pins its release.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev libnuma1 \
     && rm -rf /var/lib/apt/lists/*
