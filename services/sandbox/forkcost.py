@@ -71,8 +71,10 @@ class _Parent:
         started = time.perf_counter()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        with ours, theirs:
-            socket.send_fds(self._channel, [wire.encode_fork()], [theirs.fileno()])
+        gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs, gate, its_gate:
+            socket.send_fds(gate, [_STEP], [theirs.fileno()])
+            socket.send_fds(self._channel, [wire.encode_fork()], [its_gate.fileno()])
             if self._confined:
                 os.kill(self._pid, signal.SIGCONT)
                 number, _ = notify.receive(self._listener)
@@ -81,7 +83,6 @@ class _Parent:
             child = _PID.unpack_from(ancillary[0][2])[0]
             if self._confined:
                 os.kill(self._pid, signal.SIGSTOP)
-            ours.send(_STEP)
             wire.decode_result(ours.recv(wire.MAX_PACKET_BYTES), _OUTPUT_BYTES)
             os.kill(child, signal.SIGKILL)
             # The child is our child as well, since a fork makes siblings.

@@ -77,15 +77,21 @@ class Node:
 
     def serve_next(self) -> bool:
         """Serve one command; False where no more come."""
-        size, ancillary, _, _ = self._channel.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
-        if not size:
+        packet, descriptor = self._receive(self._channel)
+        if not packet:
             return False
-        run = wire.decode_command(bytes(memoryview(self._packet)[:size]))
+        run = wire.decode_command(packet)
         if run is not None:
             self._run(run)
         else:
-            self._divide(_channel(*_DESCRIPTOR.unpack(ancillary[0][2])))
+            self._divide(_channel(descriptor))
         return True
+
+    def _receive(self, channel: socket.SocketType) -> tuple[bytes, int]:
+        """The next packet and the descriptor that comes along, or -1."""
+        size, ancillary, _, _ = channel.recvmsg_into([self._packet], _ONE_DESCRIPTOR)
+        (descriptor,) = _DESCRIPTOR.unpack(ancillary[0][2]) if ancillary else (-1,)
+        return bytes(memoryview(self._packet)[:size]), descriptor
 
     def close(self) -> None:
         """Close the channel."""
@@ -120,23 +126,37 @@ class Node:
         self._channel.send(wire.encode_result(Result(wire.Ending.NEEDS_FULL)))
         os._exit(0)
 
-    def _divide(self, channel: socket.SocketType) -> None:
-        """Fork. The child goes on with `channel` as its own and says so in a first packet."""
+    def _divide(self, gate: socket.SocketType) -> None:
+        """Fork. The child finds its channel and its first command behind the gate.
+
+        Only it takes them out, so that nobody else, its parent stopped anywhere least of all, holds
+        its channel open when it has closed it.
+        """
         try:
             pid = self._fork()
         except OSError as error:
             # From a known pid, so that it cannot be taken for a child's.
+            channel, _ = self._open(gate)
             channel.send(wire.encode_hello(error.errno or 1))
             channel.close()
             return
         if pid:
-            channel.close()
+            gate.close()
             return
         # Before anything else: the parent's commands are none of the child's business.
         self._channel.close()
-        self._channel = channel
         die_with_parent()
-        channel.send(wire.encode_hello(0))
+        self._channel, run = self._open(gate)
+        self._channel.send(wire.encode_hello(0))
+        self._run(run)
+
+    def _open(self, gate: socket.SocketType) -> tuple[socket.SocketType, Run]:
+        packet, descriptor = self._receive(gate)
+        gate.close()
+        run = wire.decode_command(packet)
+        if run is None:
+            raise wire.Malformed("a child's first command is to run")
+        return _channel(descriptor), run
 
 
 def _channel(descriptor: int) -> socket.SocketType:

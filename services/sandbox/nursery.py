@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Coroutine, Sequence
@@ -174,11 +175,12 @@ class Nursery:
 
     async def _receive_child(self, parent: Process, run: wire.Run, seconds: float) -> Process:
         ours, theirs = Channel.pair()
+        gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            # Lies there when the child comes to read: it need not be woken a second time.
-            ours.send(wire.encode_run(run))
-            with theirs:
-                parent.ask_to_fork(theirs.fileno())
+            with theirs, gate, its_gate:
+                # Lies there when the child comes to read: it need not be woken a second time.
+                socket.send_fds(gate, [wire.encode_run(run)], [theirs.fileno()])
+                parent.ask_to_fork(its_gate.fileno())
             async with asyncio.timeout(seconds):
                 packet, pid = await ours.receive()
             self._check_hello(packet, pid)

@@ -154,9 +154,12 @@ class Process:
             return describe_exit(self._collected.result())
         return "the step closed the channel through which it answers"
 
-    def ask_to_fork(self, channel: int) -> None:
-        """Wake it to fork a process around a channel. Closed where it is gone."""
-        self._channel.send(wire.encode_fork(), (channel,))
+    def ask_to_fork(self, gate: int) -> None:
+        """Wake it to fork a process that finds its channel and first command behind a gate.
+
+        Closed where it is gone.
+        """
+        self._channel.send(wire.encode_fork(), (gate,))
         self._signal(signal.SIGCONT)
 
     def pause(self) -> None:

@@ -43,13 +43,16 @@ def _serve(seeders: tuple[Seeder, ...], pid: int) -> None:
     """Serve one command of each kind; the fork only seems to happen, and to return `pid`."""
     warden, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child, its_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with warden, child, its_channel:
+    gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with warden, child, its_channel, gate, its_gate:
         node = Node(seeders, channel.detach(), fork=lambda: pid)
         for step in _STEPS:
             warden.send(wire.encode_run(Run(step, 0, _OUTPUT_BYTES)))
             node.serve_next()
             warden.recv(wire.MAX_PACKET_BYTES)
-        socket.send_fds(warden, [wire.encode_fork()], [its_channel.fileno()])
+        run = wire.encode_run(Run(_STEPS[0], 0, _OUTPUT_BYTES))
+        socket.send_fds(gate, [run], [its_channel.fileno()])
+        socket.send_fds(warden, [wire.encode_fork()], [its_gate.fileno()])
         node.serve_next()
         node.close()
 

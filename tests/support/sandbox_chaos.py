@@ -13,12 +13,15 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import grpc
+import pytest
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+from services.sandbox.settings import SandboxSettings
 from tests.support.sandbox_server import Server, Session, serving, until
 
 DEPTH = 8
@@ -116,12 +119,24 @@ def descriptors(pid: int) -> int:
 
 
 async def run(sessions: int, seconds: float, seed: int) -> dict[str, object]:
-    """Run it; returns the figures."""
+    """Run it; returns the figures, the files that the server left in a folder of its own too."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        figures = await _run(sessions, seconds, seed)
+        return figures | {"files_left": _files(folder)}
+
+
+def _files(folder: str) -> int:
+    return len(list(Path(folder).iterdir()))
+
+
+async def _run(sessions: int, seconds: float, seed: int) -> dict[str, object]:
     async with serving(max_sessions=sessions + 1, workers=2, drain_seconds=2) as server:
         async with server.session() as session:
             await session.run("1")
         await until(lambda: len(server.descendants()) <= ZYGOTES)
         before = descriptors(server.process.pid)
+        idle = memory_mib([server.process.pid, *server.descendants()])
         chaos = Chaos(server, seed)
         deadline = time.monotonic() + seconds
         killer = asyncio.create_task(chaos.kill(deadline))
@@ -142,6 +157,8 @@ async def run(sessions: int, seconds: float, seed: int) -> dict[str, object]:
             "wrong": chaos.wrong,
             "kills": chaos.kills,
             "peak_mib": round(peak),
+            "idle_mib": round(idle),
+            "budget_mib": SandboxSettings().max_snapshots_mib,
             "processes_left": len(server.descendants()),
             "descriptors_leaked": descriptors(server.process.pid) - before,
             "answers_after": answer == "42\n",

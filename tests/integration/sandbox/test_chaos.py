@@ -10,3 +10,5 @@ async def test_every_request_gets_a_result_and_nothing_leaks():
     assert figures["answers_after"]
     assert figures["processes_left"] == sandbox_chaos.ZYGOTES
     assert figures["descriptors_leaked"] <= 4
+    assert figures["files_left"] == 0
+    assert figures["peak_mib"] <= figures["idle_mib"] + figures["budget_mib"]
