@@ -13,6 +13,7 @@ from rstar import (
     bench_stopping,
     evaluate,
     harvest,
+    keys,
     models,
 )
 from rstar.bench import cli as bench_cli
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(keys.app, name="keys")
 app.command()(harvest.harvest)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")

@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common import logs, tracing
+from services.common import bearer, logs, tracing
 from services.common.decoding import Decoding
 from services.common.tls import ClientTls, ServerTls
 
@@ -59,17 +59,20 @@ _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
 ]
 
 
-def channel(target: str, tls: ClientTls | None = None, authority: str = "") -> grpc.aio.Channel:
+def channel(
+    target: str, tls: ClientTls | None = None, authority: str = "", *, key: str | None = None
+) -> grpc.aio.Channel:
     """A channel to `host:port` (or any gRPC target), balanced over its addresses.
 
     In the clear without `tls`; tls.TlsError where its files cannot be read. `authority` is the name
-    that the server is called and must prove, where the target is one of its addresses.
+    that the server is called and must prove, where the target is one of its addresses. `key` is an
+    API key to show with every call.
     """
     options = list(_CHANNEL_OPTIONS)
     if authority:
         host = authority.rpartition(":")[0].strip("[]")
         options += [("grpc.default_authority", authority), ("grpc.ssl_target_name_override", host)]
-    interceptors = tracing.client_interceptors()
+    interceptors = [*tracing.client_interceptors(), *bearer.interceptors(key)]
     if tls is None:
         return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
     return grpc.aio.secure_channel(

@@ -122,6 +122,7 @@ class Holder:
             return
         self.is_open = False
         self.has_ended = True
+        metrics.count_end(last)
         await self._close_session()
 
     def _leave(self, lost: LeaseLost) -> None:

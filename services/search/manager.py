@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from services.common import logs
 from services.common.grading.grader import Grader
 from services.common.models.manifest import Kind
+from services.search import metrics
 from services.search.adoption import Adoption
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import Dependency, DependencyError, Monitor
@@ -252,12 +253,14 @@ class Manager:
 
     def _hold(self, search_id: str, holder: Holder) -> None:
         self._holders[search_id] = holder
+        metrics.RUNNING.inc()
         task = holder.start(open_seconds=self._settings.patience_seconds + 1.0)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._let_go(done, search_id, holder))
 
     def _let_go(self, task: asyncio.Task[None], search_id: str, holder: Holder) -> None:
         self._tasks.discard(task)
+        metrics.RUNNING.dec()
         if self._holders.get(search_id) is holder:
             del self._holders[search_id]
         # A lease that it still has is no longer renewed: the search has ended, or others take it.
@@ -289,6 +292,7 @@ class Manager:
                 why = f"its log cannot be replayed: {type(error).__name__}: {error}"
                 await self._adoption.give_up(adopted.lease, why)
                 continue
+            metrics.ADOPTED.inc()
             self._hold(adopted.lease.search_id, holder)
             if adopted.cancelled:
                 self.wish_end(adopted.lease.search_id)

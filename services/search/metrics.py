@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.search.store.events import Failed, Finished
+
 SEARCHES = Counter(
     "rstar_search_searches_ended_total",
     "Searches that ended in this process, by how and why; `failed` has the cause as its reason.",
@@ -25,7 +27,7 @@ NODES = Counter("rstar_search_nodes_total", "Nodes added to trees.")
 ROLLOUTS = Counter("rstar_search_rollouts_total", "Rollouts done.")
 SECONDS = Histogram(
     "rstar_search_search_seconds",
-    "Time from a search's start here to its end here.",
+    "Seconds that searches took, those on other replicas among them.",
     buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600),
 )
 HTTP_SECONDS = Histogram(
@@ -34,9 +36,11 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300),
 )
-REFUSED = Counter(
-    "rstar_search_requests_refused_total", "Requests that were turned away, by status.", ["status"]
+ADOPTED = Counter(
+    "rstar_search_searches_adopted_total", "Searches that were taken over from another replica."
 )
+PPM_CALLS = Counter("rstar_search_ppm_calls_total", "Partial solutions scored by the PPM.")
+SANDBOX_RUNS = Counter("rstar_search_sandbox_runs_total", "Steps run in the sandbox.")
 IN_FLIGHT = Gauge(
     "rstar_search_dependency_in_flight",
     "Candidates, runs or scores that searches have in flight towards a dependency.",
@@ -52,3 +56,23 @@ CIRCUITS = Gauge(
     "Replicas of a dependency whose circuit breaker is not closed.",
     ["dependency"],
 )
+
+
+def count_end(last: Finished | Failed) -> None:
+    """Count a search whose last event was written here, with all that it spent."""
+    if isinstance(last, Failed):
+        SEARCHES.labels("failed", last.cause).inc()
+        return
+    solution = last.solution
+    status = "cancelled" if solution.stop_reason == "cancelled" else "finished"
+    SEARCHES.labels(status, solution.stop_reason).inc()
+    usage = solution.usage
+    SECONDS.observe(usage.seconds)
+    for counter, amount in (
+        (TOKENS, usage.policy_tokens),
+        (NODES, usage.nodes),
+        (ROLLOUTS, usage.rollouts),
+        (PPM_CALLS, usage.ppm_calls),
+        (SANDBOX_RUNS, usage.sandbox_runs),
+    ):
+        counter.inc(amount)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 
 CONNECT_SECONDS = 10.0
+KEY_VARIABLE = "RSTAR_API_KEY"
 OVERTIME_SECONDS = 60.0
 
 _FIRST_PAUSE_SECONDS = 0.25
@@ -87,8 +89,11 @@ async def connect(target: str, patience_seconds: float) -> AsyncIterator[SearchS
 
 @contextlib.asynccontextmanager
 async def connected(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS."""
-    async with rpc.channel(target) as channel:
+    """A channel to a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS.
+
+    It shows the API key of the variable RSTAR_API_KEY, if any.
+    """
+    async with rpc.channel(target, key=os.environ.get(KEY_VARIABLE)) as channel:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await channel.channel_ready()
