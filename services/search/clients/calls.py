@@ -62,14 +62,16 @@ class Caller:
             version: that the attempt names: replicas that do not serve it are passed over.
                 VersionGone where none does.
         """
-        begun = time.monotonic()
+        deadline = time.monotonic() + timeout_seconds
+        # The patience is for absence, not for the time that a call takes before it breaks off.
+        missed_since: float | None = None
         pause = _FIRST_PAUSE_SECONDS
         while True:
-            endpoint = await self._pick(key, begun, timeout_seconds, version)
-            left = timeout_seconds - (time.monotonic() - begun)
+            endpoint = await self._pick(key, missed_since, deadline, version)
             try:
-                reply = await attempt(endpoint, max(left, 0.001))
+                reply = await attempt(endpoint, max(deadline - time.monotonic(), 0.001))
             except grpc.aio.AioRpcError as error:
+                now = time.monotonic()
                 self._note(endpoint, error.code())
                 if version and error.code() is grpc.StatusCode.FAILED_PRECONDITION:
                     endpoint.lacks(version)
@@ -77,8 +79,9 @@ class Caller:
                         continue
                     detail = error.details() or f"{version} is not served"
                     raise VersionGone(self.replicas.name, detail) from error
-                waited = time.monotonic() - begun
-                if not self._is_worth_waiting(error.code(), waited, timeout_seconds):
+                if error.code() is grpc.StatusCode.UNAVAILABLE:
+                    missed_since = missed_since or now
+                if not self._is_worth_waiting(error.code(), missed_since, now, deadline):
                     raise explain(self.replicas.name, error) from error
             else:
                 endpoint.breaker.succeeded()
@@ -87,15 +90,17 @@ class Caller:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _pick(self, key: str, begun: float, timeout_seconds: float, version: str) -> Endpoint:
+    async def _pick(
+        self, key: str, missed_since: float | None, deadline: float, version: str
+    ) -> Endpoint:
         """A replica that may be called, waited for within the patience."""
+        begun = missed_since or time.monotonic()
         while True:
             try:
                 return self.replicas.pick(key, version)
             except DependencyError as error:
                 wait = error.retry_after_seconds
-                waited = time.monotonic() - begun
-                if waited + wait >= min(self._patience, timeout_seconds):
+                if time.monotonic() + wait >= min(begun + self._patience, deadline):
                     raise
             await asyncio.sleep(wait * random.uniform(1.0, 1.1))  # noqa: S311 - not a secret
 
@@ -107,8 +112,8 @@ class Caller:
             endpoint.breaker.succeeded()
 
     def _is_worth_waiting(
-        self, code: grpc.StatusCode, waited: float, timeout_seconds: float
+        self, code: grpc.StatusCode, missed_since: float | None, now: float, deadline: float
     ) -> bool:
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return waited < min(self._patience, timeout_seconds)
-        return code is grpc.StatusCode.RESOURCE_EXHAUSTED and waited < timeout_seconds
+        if code is grpc.StatusCode.UNAVAILABLE and missed_since is not None:
+            return now < min(missed_since + self._patience, deadline)
+        return code is grpc.StatusCode.RESOURCE_EXHAUSTED and now < deadline

@@ -75,14 +75,17 @@ class _Call:
                 self._outbox.put_nowait(pb.RunManyRequest(id=number, cancel=True))
 
     async def _write(self) -> None:
-        while True:
-            message = await self._outbox.get()
-            if message.WhichOneof("what") == "run" and message.id not in self._waiting:
-                continue  # cancelled before it was sent
-            try:
+        try:
+            while True:
+                message = await self._outbox.get()
+                if message.WhichOneof("what") == "run" and message.id not in self._waiting:
+                    continue  # left before it was sent
                 await self._stream.write(message)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                return  # the reader is told why
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # the reader is told why
+        finally:
+            # Nobody may wait for an answer to what cannot be sent.
+            self._stream.cancel()
 
     async def _read(self) -> None:
         error = _error(grpc.StatusCode.UNAVAILABLE, "the call ended")

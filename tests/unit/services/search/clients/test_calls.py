@@ -1,5 +1,6 @@
 """Calls of dependencies: what is repeated, for how long, where, and what becomes of errors."""
 
+import asyncio
 import time
 
 import grpc
@@ -57,6 +58,17 @@ async def test_patience_ends() -> None:
     with pytest.raises(DependencyError, match="policy: scripted"):
         await caller(0).call(attempts, key="s", timeout_seconds=20)
     assert attempts.count == 1
+
+
+async def test_patience_is_for_absence_not_for_a_call_that_breaks_off_late() -> None:
+    attempts = Attempts(GONE)
+
+    async def late(endpoint: Endpoint, left: float) -> str:
+        await asyncio.sleep(0.3)
+        return await attempts(endpoint, left)
+
+    assert await caller(0.2).call(late, key="s", timeout_seconds=20) == "done"
+    assert attempts.count == 2
 
 
 async def test_a_queue_that_stays_full_ends_with_the_deadline() -> None:
