@@ -71,7 +71,8 @@ class Tally:
 
 async def learn(policy: PolicyProcess) -> dict[str, Reply]:
     """The reply to each problem."""
-    return {problem: await policy.propose(problem, TOKENS) for problem in PROBLEMS}
+    replies = await asyncio.gather(*(policy.propose(problem, TOKENS) for problem in PROBLEMS))
+    return dict(zip(PROBLEMS, replies, strict=True))
 
 
 async def caller(number: int, policy: PolicyProcess, truth: Truth, tally: Tally) -> None:

@@ -9,11 +9,12 @@ from services.common.models.bf16 import Floats
 from services.common.models.store import ModelStore, StoredModel
 
 NOISE = 0.3
-"""Standard deviation of what is added to the embedding, as a share of the embedding's own."""
 SEED = 5
 
 
-def publish_pair(store: ModelStore, source: StoredModel, scratch: Path) -> tuple[str, str]:
+def publish_pair(
+    store: ModelStore, source: StoredModel, scratch: Path, *, noise: float = NOISE
+) -> tuple[str, str]:
     """Publish `first`, the model itself, and `second`, the same with noise on its embedding.
 
     Both are prompted by the bare grammar, whose prompts are short.
@@ -22,14 +23,15 @@ def publish_pair(store: ModelStore, source: StoredModel, scratch: Path) -> tuple
         store: where to publish.
         source: a policy.
         scratch: an empty folder beside the store.
+        noise: its standard deviation, as a share of the embedding's own.
     """
     import numpy as np
 
     generator = np.random.default_rng(SEED)
 
     def disturb(numbers: Floats) -> Floats:
-        noise = generator.standard_normal(numbers.shape, np.float32)
-        return numbers + np.float32(NOISE * numbers.std()) * noise
+        drawn = generator.standard_normal(numbers.shape, np.float32)
+        return numbers + np.float32(noise * numbers.std()) * drawn
 
     for version in ("first", "second"):
         folder = scratch / version

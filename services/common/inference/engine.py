@@ -336,11 +336,19 @@ def _arguments(
         use_tqdm_on_load=False,
         worker_extension_cls=f"{WeightsExchange.__module__}.{WeightsExchange.__qualname__}",
         enable_lora=adapters is not None,
-        max_loras=adapters.count if adapters else 1,
+        max_loras=_lora_slots(adapters.count, cpu=cpu) if adapters else 1,
         max_lora_rank=_lora_rank(adapters.rank) if adapters else 16,
         disable_log_stats=True,
         additional_config=Lifeline(),
     )
+
+
+def _lora_slots(count: int, *, cpu: bool) -> int:
+    """Room for adapters while others take their places, and on a CPU one slot that stays empty.
+
+    vLLM's CPU kernels look up the adapter of a request that has none at index -1, the last slot.
+    """
+    return 2 * count + (1 if cpu else 0)
 
 
 def _lora_rank(rank: int) -> int:

@@ -22,6 +22,7 @@ from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy.prompts import style_of
 from tests.support.adapters import make_adapter
 from tests.support.model_service import Server, connect, gone, started
+from tests.support.small_policy import make_small_policy
 
 pytestmark = [
     pytest.mark.model,
@@ -86,7 +87,8 @@ class Rig:
 async def rig(smollm2: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     folder = tmp_path_factory.mktemp("reload")
     made = Rig(folder)
-    publish_pair(made.store, smollm2, folder / "scratch")
+    small = make_small_policy(smollm2, made.store, folder / "small")
+    publish_pair(made.store, small, folder / "scratch", noise=1.0)
     made.point("production", "first")
     await made.start()
     try:
