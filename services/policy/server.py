@@ -5,7 +5,7 @@ from services.common.inference import model_server, watcher
 from services.common.inference.admin import Admin
 from services.common.inference.host import Host
 from services.common.inference.keeper import Keeper
-from services.common.inference.meters import ReloadMeters
+from services.common.inference.meters import ReloadMeters, exposed
 from services.common.inference.serving import Serving
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy.craft import craft
@@ -48,4 +48,5 @@ async def serve(settings: PolicySettings) -> int:
             followers.append(watcher.follow(host, alias, settings))
         return Keeper(host, followers)
 
-    return await model_server.run(server, settings, load)
+    with exposed(settings.host, settings.metrics_port):
+        return await model_server.run(server, settings, load)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from services.common import telemetry
+from services.common import rpc, telemetry
 from services.ppm.server import serve
 from services.ppm.settings import PpmSettings
 
@@ -12,7 +12,10 @@ def main() -> None:
     """Serve until stopped; exits non-zero where that fails."""
     settings = PpmSettings()
     telemetry.configure("ppm", settings)
-    sys.exit(asyncio.run(serve(settings)))
+    try:
+        sys.exit(asyncio.run(serve(settings)))
+    except rpc.AddressInUse as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

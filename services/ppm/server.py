@@ -5,7 +5,7 @@ from services.common.inference import model_server, watcher
 from services.common.inference.admin import Admin
 from services.common.inference.host import Host
 from services.common.inference.keeper import Keeper
-from services.common.inference.meters import ReloadMeters
+from services.common.inference.meters import ReloadMeters, exposed
 from services.common.inference.serving import Serving
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.ppm.craft import craft
@@ -54,4 +54,5 @@ async def serve(settings: PpmSettings) -> int:
             await server.set_serving(True)
         return Keeper(host, [watcher.follow(host, alias, settings)] if alias else [])
 
-    return await model_server.run(server, settings, load)
+    with exposed(settings.host, settings.metrics_port):
+        return await model_server.run(server, settings, load)

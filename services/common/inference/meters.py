@@ -1,6 +1,18 @@
 """Prometheus metrics of a served model: which version, how often it was exchanged, at what cost."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+import contextlib
+from collections.abc import Iterator
+
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    start_http_server,
+)
+
+from services.common import rpc
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -51,3 +63,25 @@ class ReloadMeters:
             self.version.labels(main, "main").set(1)
         for version in beside:
             self.version.labels(version, "beside").set(1)
+
+
+@contextlib.contextmanager
+def exposed(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> Iterator[None]:
+    """Serve the metrics over HTTP while the block runs; nothing for port 0.
+
+    Raises:
+        rpc.AddressInUse: the address is taken.
+    """
+    if not port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise rpc.AddressInUse(f"cannot serve metrics on {host}:{port}: {error}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,56 @@
+import socket
+from urllib.request import ProxyHandler, build_opener
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from services.common import rpc
+from services.common.inference.meters import ReloadMeters, exposed
+
+
+def read(port: int) -> str:
+    opener = build_opener(ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=20) as reply:
+        text: str = reply.read().decode()
+        return text
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def test_what_is_served_can_be_read_over_http_while_it_is() -> None:
+    registry, port = CollectorRegistry(), free_port()
+    meters = ReloadMeters("policy", registry)
+    meters.serve("one", ["trial"])
+    meters.serve("two", ["trial"])
+    meters.failures.inc()
+    with exposed("127.0.0.1", port, registry):
+        lines = read(port).splitlines()
+    assert 'rstar_policy_model_info{role="main",version="two"} 1.0' in lines
+    assert 'rstar_policy_model_info{role="beside",version="trial"} 1.0' in lines
+    assert not any('version="one"' in line for line in lines)
+    assert "rstar_policy_reload_failures_total 1.0" in lines
+    with exposed("127.0.0.1", port, registry):
+        read(port)
+
+
+def test_a_taken_port_is_named() -> None:
+    registry = CollectorRegistry()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(rpc.AddressInUse, match=f":{port}"),
+            exposed("127.0.0.1", port, registry),
+        ):
+            pytest.fail("served")
+
+
+def test_port_zero_serves_nothing() -> None:
+    with exposed("127.0.0.1", 0, CollectorRegistry()):
+        pass
