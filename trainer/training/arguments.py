@@ -34,12 +34,7 @@ def arguments(settings: TrainingSettings) -> dict[str, Any]:
     """Fields of transformers.TrainingArguments."""
     import torch
 
-    os.environ |= {
-        "TENSORBOARD_LOGGING_DIR": str(settings.output / EVENTS),
-        # Nothing is fetched, nothing is reported.
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(settings.output / EVENTS)
     short = computed_in(settings) == "bfloat16"
     per_epoch = settings.evaluate_steps == 0
     return {

@@ -30,6 +30,8 @@ def main(
     parser.add_argument("--config", type=Path, required=True, help="JSON or YAML file of settings")
     options = parser.parse_args(arguments)
     logs.configure(f"trainer.{name}")
+    # Models come from folders; nothing is fetched.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     # Read when torch is loaded: threads that spin while they wait take the cores from others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

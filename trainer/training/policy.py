@@ -99,7 +99,9 @@ def _trainer(
 ) -> Any:
     from datasets import Dataset
     from transformers import set_seed
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
+
+    from trainer.training.solution_trainer import SolutionTrainer
 
     set_seed(settings.seed)
     lora = settings.method == "lora"
@@ -107,7 +109,7 @@ def _trainer(
     model = models.load_model(settings.base, "language", tokenizer, new, dtype=dtype)
     if lora:
         model = models.add_adapters(model, settings.lora, "language", new)
-    return SFTTrainer(
+    return SolutionTrainer(
         model=model,
         args=SFTConfig(
             **options,
