@@ -1,9 +1,11 @@
 """Small models, tokenizers and rows for tests of the trainers."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
+from services.common.steps import render_scored
 from trainer.training.data import MemberRow, PairGroup, PairKind, SolutionRow, StepRow
 
 END = "<|end|>"
@@ -12,18 +14,24 @@ BEGIN = "<|begin|>"
 
 
 def make_tokenizer(*, begins: bool = False) -> Any:
-    """A fast byte-level tokenizer without merges; `begins`: it puts a first token of its own."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    """A fast byte-level tokenizer that knows the grammar's words; `begins`: it puts BEGIN first."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {text: place for place, text in enumerate([PAD, BEGIN, END, *letters])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    learner = trainers.BpeTrainer(
+        vocab_size=500,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=[PAD, BEGIN, END],
+        show_progress=False,
+    )
+    texts = (row.question + render_scored("", [one.step for one in row.steps]) for row in sums(9))
+    tokenizer.train_from_iterator(texts, learner)
     if begins:
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"{BEGIN} $A", special_tokens=[(BEGIN, vocabulary[BEGIN])]
+            single=f"{BEGIN} $A", special_tokens=[(BEGIN, tokenizer.token_to_id(BEGIN))]
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=PAD, bos_token=BEGIN
@@ -51,8 +59,8 @@ def make_base(
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
         max_position_embeddings=512,
         tie_word_embeddings=tied,
         bos_token_id=tokenizer.bos_token_id,
@@ -91,7 +99,30 @@ def steps_group(problem: str, good: str, bad: str, *, kind: PairKind = PairKind.
     )
 
 
-def write_settings(path: Path, **fields: object) -> Path:
-    """A configuration file."""
-    path.write_text(json.dumps(fields, default=str), encoding="utf-8")
-    return path
+def sums(count: int, seed: int = 0) -> list[SolutionRow]:
+    """Solutions of small sums, a problem each."""
+    rng = random.Random(seed)
+    drawn = [(rng.randint(0, 9), rng.randint(0, 9)) for _ in range(count)]
+    return [
+        solution(f"p{place}", f"{a} + {b}?", f"print({a} + {b})", str(a + b))
+        for place, (a, b) in enumerate(drawn)
+    ]
+
+
+def sum_groups(count: int, seed: int = 0) -> list[PairGroup]:
+    """First steps and whole solutions of sums, told apart by adding and subtracting."""
+    rng = random.Random(seed)
+    groups = []
+    for place in range(count):
+        a, b = rng.randint(10, 99), rng.randint(10, 99)
+        for kind in PairKind:
+            name = f"{kind}_x"
+            texts = (f"# Step 1: {name} = {a} {sign} {b}" for sign in "+-")
+            groups.append(steps_group(f"p{place}", *texts, kind=kind))
+    return groups
+
+
+def losses(output: Path) -> list[float]:
+    """The training losses of a run, step by step."""
+    curves = json.loads((output / "curves.json").read_text("utf-8"))
+    return [one["loss"] for one in curves if "loss" in one]

@@ -37,6 +37,7 @@ def load_model(
     *,
     layers: int = 0,
     dtype: str = "float32",
+    attention: str | None = None,
 ) -> Any:
     """A model with a row in its vocabulary for each token.
 
@@ -50,9 +51,10 @@ def load_model(
         new: see add_delimiters.
         layers: keep the first so many; 0 for all. The final norm is kept.
         dtype: of its weights; those that are trained should be float32.
+        attention: transformers' name of an implementation; None for its own choice.
 
     Raises:
-        BadSettings: it has fewer layers.
+        BadSettings: it has fewer layers, or the attention cannot be had.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -64,7 +66,12 @@ def load_model(
         config.num_labels = 1
     kind = AutoModelForCausalLM if head == "language" else AutoModelForSequenceClassification
     scored = any("ForSequenceClassification" in name for name in config.architectures or ())
-    model = kind.from_pretrained(base, config=config, dtype=getattr(torch, dtype))
+    try:
+        model = kind.from_pretrained(
+            base, config=config, dtype=getattr(torch, dtype), attn_implementation=attention
+        )
+    except ImportError as error:
+        raise BadSettings(f"attention {attention}: {error}") from error
     model.config.use_cache = False
     if head == "score" and not scored:
         with torch.no_grad():

@@ -46,6 +46,7 @@ def train(settings: PolicySettings) -> StageManifest:
     stage = Stage("policy", settings)
     if manifest := stage.done():
         log.info("done already", output=str(settings.output))
+        command.sweep(stage)
         return manifest
     options = arguments(settings)
     with command.together(options) as state:
@@ -106,7 +107,15 @@ def _trainer(
     set_seed(settings.seed)
     lora = settings.method == "lora"
     dtype = models.frozen_in(settings) if lora else "float32"
-    model = models.load_model(settings.base, "language", tokenizer, new, dtype=dtype)
+    model = models.load_model(
+        settings.base,
+        "language",
+        tokenizer,
+        new,
+        dtype=dtype,
+        # Any other lets the solutions of a row see each other.
+        attention="flash_attention_2" if settings.packing else None,
+    )
     if lora:
         model = models.add_adapters(model, settings.lora, "language", new)
     return SolutionTrainer(

@@ -63,6 +63,7 @@ def train(settings: PpmSettings) -> StageManifest:
     stage = Stage("ppm", settings)
     if manifest := stage.done():
         log.info("done already", output=str(settings.output))
+        command.sweep(stage)
         return manifest
     options = arguments(settings)
     with command.together(options) as state:

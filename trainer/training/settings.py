@@ -98,8 +98,8 @@ class PolicySettings(TrainingSettings):
     weight_decay: float = Field(0.1, ge=0, le=1)
     packing: bool = Field(
         False,
-        description="Fill rows of max_tokens with several solutions, which saves padding; needs an "
-        "attention that keeps them apart (flash attention, on a GPU).",
+        description="Fill rows of max_tokens with several solutions, which saves padding; needs "
+        "flash attention, which keeps them apart.",
     )
 
 

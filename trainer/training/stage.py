@@ -131,7 +131,10 @@ class Stage:
         return {"stage": self.name, "inputs": self.inputs, "settings": settings}
 
     def _check(self) -> None:
-        found = json.loads((self.folder / INPUTS).read_text("utf-8"))
+        try:
+            found = json.loads((self.folder / INPUTS).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadSettings(f"{self.folder / INPUTS}: {error}") from error
         differing = list(_differences(found, self._identity()))
         if differing:
             raise BadSettings(

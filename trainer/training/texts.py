@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.common.steps import END_OF_ANSWER, END_OF_CODE, render_prompt, render_scored
 from trainer.training.data import PairGroup, SolutionRow
+from trainer.training.files import BadData
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,12 @@ def lesson(row: SolutionRow) -> Lesson:
     """A solution as the policy learns it.
 
     Raises:
-        ValueError: the solution does not end its code, or has no written answer after it.
+        BadData: the solution does not end its code, or has no written answer after it.
     """
     steps = [one.step for one in row.steps]
     ends = [place for place, step in enumerate(steps) if step.ends_code]
     if ends != [len(steps) - 2]:
-        raise ValueError(
-            f"problem {row.problem!r}: a solution is code that ends, and then one answer"
-        )
+        raise BadData(f"problem {row.problem!r}: a solution is code that ends, and then one answer")
     code, answer = steps[:-1], steps[-1]
     head = render_prompt(row.question, [])
     middle = render_prompt(row.question, code)
@@ -51,7 +50,7 @@ def lesson(row: SolutionRow) -> Lesson:
     code_end = middle.rindex(END_OF_CODE) + len(END_OF_CODE)
     whole = len(middle) + len(answer.text) + len(END_OF_ANSWER)
     if whole != len(text):
-        raise ValueError(f"problem {row.problem!r}: its answer does not end the text")
+        raise BadData(f"problem {row.problem!r}: its answer does not end the text")
     return Lesson(text, ((len(head), code_end), (len(middle), whole)))
 
 

@@ -10,6 +10,7 @@ from services.ppm import scorer
 from services.ppm.asks import Ask
 from tests.support.training import solution
 from trainer.training.data import MemberRow, PairGroup, PairKind, SolutionRow, StepRow
+from trainer.training.files import BadData
 from trainer.training.texts import judged, lesson
 
 QUESTION = "  Two boxes of 3 <b>.\nHow many?\n"
@@ -77,7 +78,7 @@ def test_judged_texts_are_those_that_the_ppm_service_sends() -> None:
     [STEPS[:2], STEPS[:1], STEPS[1:2] + STEPS[1:], (StepRow(text="no code"), STEPS[2])],
 )
 def test_solutions_that_the_policy_could_not_write_are_refused(steps: tuple[StepRow, ...]) -> None:
-    with pytest.raises(ValueError, match="code that ends, and then one answer"):
+    with pytest.raises(BadData, match="code that ends, and then one answer"):
         lesson(ROW.model_copy(update={"steps": steps}))
 
 
