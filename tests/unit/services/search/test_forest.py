@@ -123,6 +123,21 @@ def test_a_forest_that_was_replayed_goes_on_in_the_same_way(
     assert snapshot(again) == snapshot(grown)
 
 
+@given(shape=shapes, seed=seeds, parallel=st.integers(1, 6), most=st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_what_is_not_exhausted_can_be_asked(
+    shape: ForestConfig, seed: int, parallel: int, most: int
+) -> None:
+    world, grown = World(seed, shape), Forest(shape)
+    for _ in range(12):
+        grow(grown, world, parallel, parallel)
+        if not grown.exhausted:
+            # What is affordable may be less than a node's candidates.
+            trial = ask(grown, most)
+            assert 1 <= trial.count <= most
+            grown.tell(trial.id, world.reply(trial))
+
+
 @given(shape=shapes, seed=seeds)
 @settings(max_examples=50, deadline=None)
 def test_every_search_but_sampling_ends(shape: ForestConfig, seed: int) -> None:
