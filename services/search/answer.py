@@ -1,7 +1,7 @@
 """Choosing the answer among finished solutions, kept up to date as they arrive; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from services.search.node import UNITS, Node, likelihood
@@ -28,14 +28,24 @@ class Standing:
         trajectories: solutions that end in it, repeated ones counted each time.
         sum_units: sum over them of (1 + PPM score) / 2, in 1/UNITS.
         best_units: the largest of these; without a PPM, the log-likelihood of the likeliest one.
-        leaves: the last nodes of its solutions.
+        best: the last node of that solution.
+        best_tree: the tree that it is in; of equal solutions, the first tree's.
     """
 
     answer: str
     trajectories: int = 0
     sum_units: int = 0
     best_units: int = -(2**62)
-    leaves: set[Node] = field(default_factory=set)
+    best: Node | None = None
+    best_tree: int = 0
+
+
+def _is_better(standing: Standing, units: int, leaf: Node, tree: int) -> bool:
+    """Whether a solution is better than an answer's best, by an order that nothing else decides."""
+    if standing.best is None:
+        return True
+    mine = units, leaf.id, -tree
+    return mine > (standing.best_units, standing.best.id, -standing.best_tree)
 
 
 class Ballot:
@@ -62,8 +72,8 @@ class Ballot:
         """Whether an answer weighs one for each of its solutions."""
         return self.rule is AnswerRule.MAJORITY or not self.scored
 
-    def cast(self, leaf: Node) -> None:
-        """Count one more solution, which ends at `leaf`; one without an answer is ignored."""
+    def cast(self, leaf: Node, tree: int = 0) -> None:
+        """Count one more solution, at `leaf` of a tree; one without an answer is ignored."""
         if leaf.step is None or leaf.step.answer is None:
             return
         self.solved = self.solved or leaf.step.correct is True
@@ -75,8 +85,8 @@ class Ballot:
         best = merit if self.scored else round(likelihood(leaf) * UNITS)
         standing.trajectories += 1
         standing.sum_units += merit
-        standing.best_units = max(standing.best_units, best)
-        standing.leaves.add(leaf)
+        if _is_better(standing, best, leaf, tree):
+            standing.best_units, standing.best, standing.best_tree = best, leaf, tree
         self._total += self._weight_units(standing) - before
         self._place(standing)
 

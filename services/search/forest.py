@@ -8,7 +8,7 @@ vote together.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from services.search.answer import AnswerRule, Ballot, Standing
+from services.search.answer import AnswerRule, Ballot
 from services.search.methods.beam import Beam
 from services.search.methods.mcts import Mcts
 from services.search.methods.presets import PRESETS, Method
@@ -117,22 +117,17 @@ class Forest:
                 return node.step
         return None
 
-    def q(self, node: Node) -> float:
-        """Q-value of a node of any tree; see Tree.q."""
-        root = node.ancestry()[-1]
-        return next(tree for tree in self.trees if tree.root is root).q(node)
+    def best_solution(self) -> list[tuple[Node, float]]:
+        """The best solution that ends in the answer, step by step, with the Q-values of its nodes.
 
-    def best_solution(self, standing: Standing) -> Node:
-        """The last node of an answer's best solution: by PPM score or, without one, by mean Q."""
-        return max(
-            standing.leaves, key=lambda leaf: (self._solution_score(leaf), leaf.visits, leaf.id)
-        )
-
-    def _solution_score(self, leaf: Node) -> float:
-        if self.ballot.scored and leaf.step is not None and leaf.step.ppm_score is not None:
-            return leaf.step.ppm_score
-        path = leaf.path()
-        return sum(self.q(node) for node in path) / len(path)
+        It is the one with the highest PPM score or, without a PPM, the likeliest; empty while there
+        is no answer.
+        """
+        leader = self.ballot.leader
+        if leader is None or leader.best is None:
+            return []
+        tree = self.trees[leader.best_tree]
+        return [(node, tree.q(node)) for node in leader.best.path()]
 
     def _tree_of(self, trial_id: int) -> Tree:
         return self.trees[trial_id % len(self.trees)]

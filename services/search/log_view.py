@@ -93,9 +93,7 @@ class LogView:
 
     def _best(self) -> list[Node]:
         """The best solution so far, its first step first."""
-        forest = self._grown()
-        leader = forest.ballot.leader
-        return forest.best_solution(leader).path() if leader else []
+        return [node for node, _ in self._grown().best_solution()]
 
     @staticmethod
     def _node(tree: Tree, node: Node, is_best: bool) -> NodeView:

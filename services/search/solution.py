@@ -28,7 +28,7 @@ def describe(
         search_id=search_id,
         answer=chosen.answer if chosen else None,
         confidence=ballot.share(chosen) if chosen else 0.0,
-        steps=_steps(forest, forest.best_solution(chosen)) if chosen else [],
+        steps=_steps(forest.best_solution()),
         alternatives=[
             Alternative(answer=one.answer, weight=ballot.share(one), trajectories=one.trajectories)
             for one in ballot.ranked()
@@ -40,11 +40,11 @@ def describe(
     )
 
 
-def _steps(forest: Forest, leaf: Node) -> list[Step]:
-    """The steps of the solution that ends at a leaf, from the first."""
+def _steps(solution: list[tuple[Node, float]]) -> list[Step]:
+    """The steps of a solution from the first, each with its Q-value."""
     steps = []
     code_ended = False
-    for node in leaf.path():
+    for node, q in solution:
         if node.step is None:
             continue
         # What follows the end of the code is the written answer, not a comment and code.
@@ -54,7 +54,7 @@ def _steps(forest: Forest, leaf: Node) -> list[Step]:
                 text=comment,
                 code=code,
                 output=node.step.output,
-                q=forest.q(node),
+                q=q,
                 visits=node.visits,
                 ppm_score=node.step.ppm_score,
             )

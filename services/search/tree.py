@@ -301,7 +301,7 @@ class Tree(ABC):
             if answer is not None:
                 node.votes[answer] = node.votes.get(answer, 0) + 1
         if answer is not None:
-            self.ballot.cast(leaf)
+            self.ballot.cast(leaf, self.index)
 
     def _too_deep(self, node: Node) -> bool:
         return node.depth >= self.config.depth

@@ -1,7 +1,6 @@
 """A scripted world for tests of the trees: what the policy would say at each node."""
 
 import random
-from collections.abc import Iterable, Sequence
 
 from services.search.forest import Forest, ForestConfig
 from services.search.methods.presets import Method
@@ -176,11 +175,10 @@ def _ballot(grown: Forest) -> object:
         places,
         ballot.solved,
         [
-            (one.answer, one.trajectories, one.sum_units, one.best_units, _ids(one.leaves))
+            (
+                (one.answer, one.trajectories, one.sum_units, one.best_units),
+                (one.best and one.best.id, one.best_tree),
+            )
             for one in ballot.ranked()
         ],
     )
-
-
-def _ids(nodes: Iterable[object]) -> Sequence[str]:
-    return sorted(str(getattr(node, "id", node)) for node in nodes)

@@ -5,7 +5,7 @@ import pytest
 from services.search.answer import AnswerRule
 from services.search.forest import Forest
 from services.search.tree import Guidance
-from tests.support.search_world import answered, chain, forest, step, told
+from tests.support.search_world import answered, ask, chain, forest, step, told
 
 
 def forest_of(
@@ -47,25 +47,29 @@ def test_rules_weigh_answers_differently(rule: AnswerRule, answer: str, weight: 
 def test_the_best_solution_of_an_answer_is_its_highest_scored() -> None:
     grown = forest_of(("5", -0.8), ("5", 0.1), ("7", 0.9))
     (five,) = [one for one in grown.ballot.ranked() if one.answer == "5"]
-    best = grown.best_solution(five).step
-    assert best is not None
-    assert best.text == "step 1"
+    assert five.best is not None
+    assert five.best.step is not None
+    assert five.best.step.text == "step 1"
 
 
-def test_without_a_ppm_the_best_solution_has_the_highest_mean_q() -> None:
-    grown = forest(candidates=4)
+def test_without_a_ppm_the_best_solution_is_the_likeliest() -> None:
+    grown = forest()
     told(
         grown,
-        chain(step("doubted"), answered("a", "5")),
-        chain(step("doubted"), answered("b", "7")),
-        chain(step("trusted"), answered("c", "5")),
-        chain(step("trusted"), answered("d", "5")),
+        chain(step("a", tokens=10, mean_logprob=-0.5), answered("x", "5")),
+        chain(step("b", tokens=10, mean_logprob=-0.2), answered("x", "5")),
     )
+    texts = [node.step.text for node, _ in grown.best_solution() if node.step]
+    assert texts == ["b", "x"]
+
+
+def test_of_equal_solutions_the_first_tree_s_is_shown_whichever_came_first() -> None:
+    grown = forest(trees=2, candidates=1)
+    first, second = ask(grown), ask(grown)
+    for trial in (second, first):
+        grown.tell(trial.id, [chain(answered("x", "5"))])
     assert grown.ballot.leader is not None
-    best = grown.best_solution(grown.ballot.leader)
-    first = best.path()[0].step
-    assert first is not None
-    assert first.text == "trusted"
+    assert grown.ballot.leader.best_tree == 0
 
 
 @pytest.mark.parametrize("rule", AnswerRule)

@@ -6,7 +6,7 @@ from services.search.forest import Forest
 from services.search.methods.presets import Method
 from services.search.node import Outcome
 from services.search.tree import Guidance
-from tests.support.search_world import answered, ask, batch, chain, forest, step, told
+from tests.support.search_world import answered, ask, batch, chain, forest, step, told, tree_of
 
 
 def beam(width: int, *, guidance: Guidance = Guidance.PPM, candidates: int = 3) -> Forest:
@@ -56,7 +56,7 @@ def test_a_beam_whose_candidates_all_fail_ends_and_counts_a_rollout() -> None:
     last = told(grown, chain(step("x", Outcome.FAILED)), chain(step("y", Outcome.LIMIT)))
     assert grown.exhausted
     assert grown.rollouts == 1
-    assert grown.q(grown.node(last)) == pytest.approx((0.5 - 1) / 2)
+    assert tree_of(grown).q(grown.node(last)) == pytest.approx((0.5 - 1) / 2)
 
 
 def test_without_a_ppm_the_likelier_solution_is_kept() -> None:

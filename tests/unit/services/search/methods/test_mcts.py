@@ -38,17 +38,17 @@ def test_agreeing_answers_are_worth_more() -> None:
         chain(step("b"), answered("x", "1")),
         chain(step("c"), answered("x", "2")),
     )
-    q = {text: grown.q(node) for text, node in children(grown).items()}
+    q = {text: tree_of(grown).q(node) for text, node in children(grown).items()}
     assert q["a"] == q["b"] == pytest.approx(2 * 2 / 3 - 1)
     assert q["c"] == pytest.approx(2 * 1 / 3 - 1)
-    assert grown.q(tree_of(grown).root) == pytest.approx((1 / 3 + 1 / 3 - 1 / 3) / 3)
+    assert tree_of(grown).q(tree_of(grown).root) == pytest.approx((1 / 3 + 1 / 3 - 1 / 3) / 3)
 
 
 def test_a_failed_trajectory_is_worth_minus_one() -> None:
     grown = forest()
     told(grown, chain(step("a"), step("b", Outcome.FAILED, error="NameError: x")))
     first = children(grown)["a"]
-    assert (first.visits, grown.q(first)) == (1, -1.0)
+    assert (first.visits, tree_of(grown).q(first)) == (1, -1.0)
     assert grown.rollouts == 1
 
 
@@ -59,10 +59,10 @@ def test_a_guided_tree_starts_from_ppm_scores_and_follows_the_best() -> None:
     second = ask(grown)
     assert second.rollout == first.rollout  # the same rollout goes on
     node = grown.node(second)
-    assert (text_of(grown, second), node.visits, grown.q(node)) == ("good", 1, 0.75)
+    assert (text_of(grown, second), node.visits, tree_of(grown).q(node)) == ("good", 1, 0.75)
     grown.tell(second.id, [chain(answered("end", "7", ppm_score=1.0))])
     # The terminal's value is added along the path, to the score that it began with (equation 2).
-    assert grown.q(node) == pytest.approx((0.75 + 1.0) / 2)
+    assert tree_of(grown).q(node) == pytest.approx((0.75 + 1.0) / 2)
     assert grown.rollouts == 1
 
 
@@ -74,7 +74,7 @@ def test_ground_truth_backs_up_right_and_wrong() -> None:
         chain(answered("b", "2", correct=False)),
         chain(answered("c", "3", correct=False)),
     )
-    assert grown.q(tree_of(grown).root) == pytest.approx(-1 / 3)
+    assert tree_of(grown).q(tree_of(grown).root) == pytest.approx(-1 / 3)
     assert grown.ballot.solved
     assert grown.exhausted
 
@@ -84,9 +84,9 @@ def test_with_a_ppm_the_known_answer_decides_solutions_and_the_scores_begin_step
     grown = forest(guidance=Guidance.GROUND_TRUTH, guided=True)
     told(grown, chain(step("a", ppm_score=0.5), answered("b", "1", ppm_score=0.9, correct=False)))
     first = children(grown)["a"]
-    assert (first.visits, grown.q(first)) == (2, pytest.approx((0.5 - 1) / 2))
+    assert (first.visits, tree_of(grown).q(first)) == (2, pytest.approx((0.5 - 1) / 2))
     (end,) = first.children.values()
-    assert (end.visits, grown.q(end)) == (1, -1.0)
+    assert (end.visits, tree_of(grown).q(end)) == (1, -1.0)
 
 
 def test_a_dead_end_is_closed_and_backed_up() -> None:
@@ -95,7 +95,7 @@ def test_a_dead_end_is_closed_and_backed_up() -> None:
     assert grown.rollouts == 0
     second = told(grown, chain(step("b", Outcome.FAILED, error="ValueError")))
     assert grown.rollouts == 1
-    assert grown.q(grown.node(second)) == -1.0
+    assert tree_of(grown).q(grown.node(second)) == -1.0
     assert grown.exhausted
 
 
@@ -103,7 +103,7 @@ def test_a_candidate_without_a_step_ends_its_rollout() -> None:
     grown = forest(expansion=Expansion.STEP, candidates=1)
     told(grown, chain())
     assert grown.rollouts == 1
-    assert grown.q(tree_of(grown).root) == -1.0
+    assert tree_of(grown).q(tree_of(grown).root) == -1.0
 
 
 def test_what_is_made_up_for_in_vain_leaves_the_rollout_where_it_can_go_on() -> None:
@@ -152,7 +152,7 @@ def test_the_depth_limit_ends_a_solution() -> None:
     told(grown, chain(step("a"), step("b"), answered("c", "1")))
     assert max(node.depth for node in tree_of(grown).nodes.values()) == 2
     assert grown.ballot.leader is None
-    assert grown.q(tree_of(grown).root) == -1.0
+    assert tree_of(grown).q(tree_of(grown).root) == -1.0
 
 
 def test_a_written_answer_may_follow_the_last_step_that_depth_allows() -> None:
