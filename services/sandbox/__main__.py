@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 
-from services.common import logs, rpc, telemetry
+from services.common import logs, metrics, rpc, telemetry
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.common.tls import TlsError
 from services.sandbox import linux
@@ -27,8 +27,10 @@ async def serve(settings: SandboxSettings) -> None:
             SandboxService(warden, settings), server.grpc
         )
         port = await server.start(settings.host, settings.port, settings.tls)
-        for name in ("", NAME):
-            await server.set_serving(True, name)
+        health = Health(server, warden.mode)
+        warden.on_change(health.set)
+        await health.set(warden.up)
+        metrics.serve(settings)
         log.info(
             "serving",
             address=f"{settings.host}:{port}",
@@ -39,6 +41,32 @@ async def serve(settings: SandboxSettings) -> None:
         await server.stop(settings.drain_seconds)
     finally:
         await warden.stop()
+
+
+class Health:
+    """Keeps what a health check says true: serving while every zygote is up.
+
+    Args:
+        server: whose health it is: of the process (""), of the service, and of the service under
+            its mode, as in `rstar.sandbox.v1.SandboxService/fork-tree`, for who insists on one.
+        mode: the mode.
+    """
+
+    def __init__(self, server: rpc.Server, mode: str) -> None:
+        self._server = server
+        self._names = ("", NAME, f"{NAME}/{mode}")
+        self._last: asyncio.Task[None] | None = None
+
+    def set(self, up: bool) -> "asyncio.Task[None]":
+        """Say so from now on; the task is done once it is said."""
+        self._last = asyncio.create_task(self._set(up, self._last))
+        return self._last
+
+    async def _set(self, up: bool, before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await before
+        for name in self._names:
+            await self._server.set_serving(up, name)
 
 
 def main() -> int:

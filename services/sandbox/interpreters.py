@@ -2,7 +2,7 @@
 
 import asyncio
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
@@ -38,6 +38,11 @@ class Interpreters:
         bounds: hard limits of every process.
         ancestor_limits: of each replayed step.
         budget: of the interpreter states that are kept, of both kinds together.
+
+    Attributes:
+        on_change: called with whether all zygotes are up, when that may have changed.
+        moves: steps that turned out to need the full interpreter.
+        forks: processes made for steps.
     """
 
     def __init__(
@@ -45,7 +50,12 @@ class Interpreters:
     ) -> None:
         self._ancestor_limits = ancestor_limits
         self.cache: SnapshotCache[Process] = SnapshotCache(budget)
-        self.keepers = {kind: Keeper(bounds, kind, self._take_over) for kind in kinds}
+        self.keepers = {
+            kind: Keeper(bounds, kind, self._take_over, self._tell_change) for kind in kinds
+        }
+        self.on_change: Callable[[bool], object] | None = None
+        self.moves = 0
+        self.forks = 0
         self._executors: dict[Kind, Executor] = {}
         self._moved: dict[str, set[str]] = collections.defaultdict(set)
 
@@ -67,6 +77,15 @@ class Interpreters:
         self._executors[nursery.kind] = executor
 
     @property
+    def up(self) -> bool:
+        """Whether all zygotes are up."""
+        return all(keeper.up for keeper in self.keepers.values())
+
+    def _tell_change(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self.up)
+
+    @property
     def mode(self) -> str:
         """How steps are isolated and resumed; empty before the start."""
         executor = self._executors.get(Kind.FULL)
@@ -82,6 +101,7 @@ class Interpreters:
         try:
             return await self._run_in(kind, step, ancestors, limits)
         except NeedsFull as needs:
+            self.moves += 1
             moved = self._moved[step.session]
             if len(moved) < _MAX_MOVED:
                 moved.add(needs.node_id)
@@ -105,6 +125,7 @@ class Interpreters:
             # Nothing of the step's is lost: its whole past came with the request.
             response = await self._run_once(kind, step, ancestors, limits)
         response.interpreter = _INTERPRETER[kind]
+        self.forks += response.timings.replayed_steps + 1
         return response
 
     async def _run_once(

@@ -26,9 +26,21 @@ class Keeper:
         bounds: hard limits of every process.
         kind: of its interpreters.
         on_start: called with each zygote once it is up.
+        on_change: called whenever `up` changes.
+
+    Attributes:
+        restarts: zygotes that were replaced so far.
     """
 
-    def __init__(self, bounds: Bounds, kind: Kind, on_start: Callable[[Nursery], None]) -> None:
+    def __init__(
+        self,
+        bounds: Bounds,
+        kind: Kind,
+        on_start: Callable[[Nursery], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.restarts = 0
+        self._on_change = on_change
         self._bounds = bounds
         self._kind = kind
         self._on_start = on_start
@@ -47,6 +59,11 @@ class Keeper:
         self._watch = asyncio.create_task(self._replace_dead())
         return ready
 
+    @property
+    def up(self) -> bool:
+        """Whether there is a zygote."""
+        return self._up.is_set()
+
     async def wait_up(self) -> None:
         """Return when a zygote is up. ZygoteLost where none comes up in time."""
         try:
@@ -60,6 +77,7 @@ class Keeper:
         while True:
             await self._nursery.died()
             self._up.clear()
+            self._on_change()
             await self._nursery.stop()
             await asyncio.sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
             self._nursery = Nursery(self._bounds, self._kind)
@@ -75,8 +93,10 @@ class Keeper:
                 )
                 continue
             failures = 0
+            self.restarts += 1
             self._on_start(self._nursery)
             self._up.set()
+            self._on_change()
             log.info("zygote replaced", kind=self._kind)
 
     async def stop(self) -> None:

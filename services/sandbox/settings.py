@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.common.settings import ServiceSettings
+from services.common.metrics import MetricsSettings
 from services.sandbox import wire
 
 
@@ -14,7 +14,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class SandboxSettings(ServiceSettings):
+class SandboxSettings(MetricsSettings):
     """Limits of the sandbox; environment variables RSTAR_SANDBOX_*."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_SANDBOX_")

@@ -50,13 +50,18 @@ class Snapshot(Generic[State]):
 
 
 class SnapshotCache(Generic[State]):
-    """Snapshots by key, within a budget."""
+    """Snapshots by key, within a budget.
+
+    Attributes:
+        evictions: snapshots given up so far for lack of room.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._snapshots: collections.OrderedDict[bytes, Snapshot[State]] = collections.OrderedDict()
         self._session_bytes: collections.Counter[str] = collections.Counter()
         self._bytes = 0
+        self.evictions = 0
 
     def __len__(self) -> int:
         return len(self._snapshots)
@@ -87,6 +92,7 @@ class SnapshotCache(Generic[State]):
         self._session_bytes[snapshot.session] += snapshot.size
         self._bytes += snapshot.size
         evicted = [self._take(key) for key in self._over_budget(snapshot.session)]
+        self.evictions += len(evicted)
         return [replaced, *evicted] if replaced is not None else evicted
 
     def _over_budget(self, session: str) -> Iterator[bytes]:

@@ -3,8 +3,10 @@
 import asyncio
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from services.common import logs
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
@@ -12,6 +14,7 @@ from services.sandbox import linux
 from services.sandbox.confine import Bounds
 from services.sandbox.interpreters import Interpreters
 from services.sandbox.kinds import Kind
+from services.sandbox.meters import Meters
 from services.sandbox.sessions import Session, SessionTable
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.snapshots import Budget
@@ -37,8 +40,9 @@ class SessionClosed(LookupError):  # noqa: N818
 class Warden:
     """Runs steps within its settings' limits."""
 
-    def __init__(self, settings: SandboxSettings) -> None:
+    def __init__(self, settings: SandboxSettings, registry: CollectorRegistry = REGISTRY) -> None:
         self._settings = settings
+        self._meters = Meters(registry)
         self.limits = Limits(
             settings.max_wall_ms / 1000,
             settings.max_memory_mib * _MIB,
@@ -52,6 +56,7 @@ class Warden:
         )
         self._janitor: asyncio.Task[None] | None = None
         self.info = pb.InfoResponse()
+        self._meters.watch(self)
 
     async def start(self) -> None:
         """Bring up the zygote. linux.Unsupported where this machine cannot isolate steps."""
@@ -63,6 +68,43 @@ class Warden:
         if self._settings.require == "full":
             _require_full(self.info)
         self._janitor = asyncio.create_task(self._expire_sessions())
+
+    @property
+    def mode(self) -> str:
+        """How steps are isolated and resumed; empty before the start."""
+        return self._interpreters.mode
+
+    @property
+    def up(self) -> bool:
+        """Whether steps can be run."""
+        return self._interpreters.up
+
+    def on_change(self, call: Callable[[bool], object]) -> None:
+        """Call with whether steps can be run, whenever that changes."""
+        self._interpreters.on_change = call
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """See meters.State."""
+        cache = self._interpreters.cache
+        return {
+            "up": self._interpreters.up,
+            "queue_steps": self._workers.waiting,
+            "sessions": len(self.sessions),
+            "snapshots": len(cache),
+            "snapshots_bytes": cache.size,
+        }
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """See meters.State."""
+        interpreters = self._interpreters
+        return {
+            "forks": interpreters.forks,
+            "evictions": interpreters.cache.evictions,
+            "moves": interpreters.moves,
+            "zygote_restarts": sum(each.restarts for each in interpreters.keepers.values()),
+        }
 
     async def stop(self) -> None:
         """End every process."""
@@ -119,10 +161,13 @@ class Warden:
         arrived = time.monotonic()
         # Outside of the queue, so that who waits in vain is told so together with all others.
         await self._interpreters.wait_up(step, ancestors)
+        if self._workers.full:
+            self._meters.count_refused()
         async with self._workers.one():
             queued = time.monotonic() - arrived
             response = await self._interpreters.run(step, ancestors, limits)
         response.timings.queued_ms = queued * 1000
+        self._meters.count(response)
         return response
 
 

@@ -27,10 +27,15 @@ class Workers:
         """Callers that wait."""
         return self._waiting
 
+    @property
+    def full(self) -> bool:
+        """Whether as many wait as may wait."""
+        return self._free.locked() and self._waiting >= self._queue
+
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Hold one worker. QueueFull at once where the queue is full."""
-        if self._free.locked() and self._waiting >= self._queue:
+        if self.full:
             raise QueueFull(f"{self._waiting} steps wait already")
         self._waiting += 1
         try:

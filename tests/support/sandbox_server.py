@@ -22,12 +22,14 @@ CALL_SECONDS = 60
 
 
 class Server:
-    """A running server."""
+    """A running server; `said` is its log up to the line with its address."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, address: str
+        self, process: asyncio.subprocess.Process, channel: grpc.aio.Channel, said: str
     ) -> None:
         self.process = process
+        self.said = said
+        address = re.search(r"address=(\S+)", said)[1]
         self.channel = channel
         self.address = address
         self.stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
@@ -133,10 +135,11 @@ async def serving(
     )
     try:
         async with asyncio.timeout(START_SECONDS):
-            address = await _address(process)
+            said = await _first_words(process)
+            address = re.search(r"address=(\S+)", said)[1]
         drain = asyncio.create_task(_drain(process))
         async with rpc.channel(address) as channel:
-            yield Server(process, channel, address)
+            yield Server(process, channel, said)
     finally:
         children = descendants(process.pid)
         if process.returncode is None:
@@ -148,12 +151,12 @@ async def serving(
     assert not {child for child in children if alive(child)}
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
+async def _first_words(process: asyncio.subprocess.Process) -> str:
     said = ""
     async for line in process.stderr:
         said += line.decode()
-        if found := re.search(r"address=(\S+)", line.decode()):
-            return found[1]
+        if "address=" in line.decode():
+            return said
     await process.wait()
     raise RuntimeError(f"the server did not start:\n{said}")
 
