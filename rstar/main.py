@@ -63,6 +63,16 @@ class AnswerRule(StrEnum):
     weighted = "weighted"
 
 
+class Method(StrEnum):
+    """How a budget is spent."""
+
+    mcts = "mcts"
+    beam = "beam"
+    best_of_n = "best_of_n"
+    majority = "majority"
+    greedy = "greedy"
+
+
 class Expansion(StrEnum):
     """How far a candidate runs."""
 
@@ -154,6 +164,19 @@ def solve(
     rollouts: Annotated[int | None, typer.Option(help="Budget of rollouts.")] = None,
     tokens: Annotated[int | None, typer.Option(help="Budget of new tokens.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Budget of seconds.")] = None,
+    ladder: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="A rung of a ladder of rollouts, where the search stops if its answer is "
+            "confident; several times, rising.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[Method | None, typer.Option(help="How the budget is spent.")] = None,
+    trees: Annotated[int | None, typer.Option(help="Trees from different seeds.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="Stop when the answer's posterior has reached this.")
+    ] = None,
     candidates: Annotated[int | None, typer.Option(help="Candidates at each expansion.")] = None,
     depth: Annotated[int | None, typer.Option(help="Most steps of a solution.")] = None,
     exploration: Annotated[float | None, typer.Option(help="Constant c of UCT.")] = None,
@@ -196,8 +219,11 @@ def solve(
     asked = SolveRun(
         problems=given,
         url=url or DEFAULT_URL,
-        budget=_given(rollouts=rollouts, tokens=tokens, seconds=seconds),
+        budget=_given(rollouts=rollouts, tokens=tokens, seconds=seconds, ladder=ladder or None),
         search=_given(
+            method=method,
+            trees=trees,
+            confidence=confidence,
             candidates=candidates,
             depth=depth,
             exploration=exploration,

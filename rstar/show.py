@@ -12,7 +12,8 @@ STOPPED = {
     "rollouts": "the budget of rollouts is spent",
     "tokens": "the budget of tokens is spent",
     "seconds": "the budget of time is spent",
-    "confident": "no rollout that is left could change the answer",
+    "confident": "nothing that is left would change the answer",
+    "solved": "the known answer was found",
     "exhausted": "nothing is left to explore",
     "cancelled": "it was cancelled",
 }

@@ -37,7 +37,7 @@ async def test_shows_steps_answer_reason_and_cost(service: Service) -> None:
         "print(6 * 7)",
         "> 42",
         "42  (75% of the weight; then 41 25%)",
-        "no rollout that is left could change the answer",
+        "nothing that is left would change the answer",
         "12 rollouts, 30 nodes, 1,234 tokens, 28 sandbox runs, 4.5 s",
         "unguided",
     ):
@@ -46,12 +46,19 @@ async def test_shows_steps_answer_reason_and_cost(service: Service) -> None:
 
 async def test_passes_on_only_the_options_that_are_given(service: Service) -> None:
     options = ("--tokens", "500", "--seed", "0", "--answer", "majority", "--expansion", "step")
+    options += ("--method", "mcts", "--trees", "2", "--ladder", "16", "--ladder", "64")
     async with service(solving()) as scripted:
         code, _, _ = await rstar("solve", "?", "--url", scripted.url, *options)
     assert code == Exit.OK
     [request] = scripted.to("POST /solve")
-    assert request.body["budget"] == {"tokens": 500}
-    assert request.body["search"] == {"seed": 0, "answer": "majority", "expansion": "step"}
+    assert request.body["budget"] == {"tokens": 500, "ladder": [16, 64]}
+    assert request.body["search"] == {
+        "seed": 0,
+        "answer": "majority",
+        "expansion": "step",
+        "method": "mcts",
+        "trees": 2,
+    }
 
 
 async def test_a_file_s_answers_are_judged(service: Service, tmp_path: Path) -> None:

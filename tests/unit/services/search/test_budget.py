@@ -61,6 +61,14 @@ def test_a_rung_is_reached_before_the_next_is_begun() -> None:
     assert account.affordable(forest()) == 13
 
 
+@pytest.mark.parametrize(("done", "rung"), [(0, 0), (4, 0), (5, 1), (16, 1), (17, 2), (99, 2)])
+def test_a_search_that_goes_on_is_past_the_rungs_below_it(done: int, rung: int) -> None:
+    # At a rung itself it is not known whether the search had looked there, so it looks again.
+    account = Ledger((4, 16, 64), 10_000, 5.0, expected_tokens=10.0)
+    account.resume(done)
+    assert account.rung == rung
+
+
 def test_a_rollout_of_single_steps_may_take_many_candidates() -> None:
     grown = forest(expansion=Expansion.STEP, candidates=3)
     account = ledger(rollouts=1)
