@@ -7,6 +7,7 @@ from pathlib import Path
 from rstar.stack import ports
 from rstar.stack.config import Addresses, StackConfig
 from rstar.stack.readiness import redis_probe
+from services.common.models.aliases import RESERVED
 from services.common.models.errors import ModelError
 from services.common.models.manifest import Kind
 from services.common.models.store import ModelStore
@@ -74,7 +75,10 @@ def _models(config: StackConfig) -> list[str]:
     troubles = []
     for kind, version in _served(config):
         try:
-            store.open(kind, store.resolve(kind, version), verify=False)
+            target = store.resolve(kind, version)
+            if kind == "ppm" and target in RESERVED:
+                continue  # an alias that points nowhere yet: searches go unguided until it does
+            store.open(kind, target, verify=False)
         except ModelError as error:
             cure = f": run `rstar models pull {version}`" if kind == "policy" else ""
             troubles.append(f"{error}{cure}")

@@ -87,7 +87,17 @@ def stack_units(config: StackConfig, at: Addresses, folder: RedisFolder | None) 
     return [
         *([redis_unit(folder)] if folder else []),
         grpc_unit(config, "sandbox", at.sandbox, small),
-        grpc_unit(config, "policy", at.policy, large, model=config.model, store=store),
-        grpc_unit(config, "ppm", at.ppm, large, model=config.ppm, store=store),
+        grpc_unit(
+            config,
+            "policy",
+            at.policy,
+            large,
+            model=config.model,
+            store=store,
+            redis_url=at.redis_url,
+        ),
+        grpc_unit(
+            config, "ppm", at.ppm, large, model=config.ppm, store=store, redis_url=at.redis_url
+        ),
         search_unit(config, at, own_redis=folder is not None),
     ]

@@ -39,7 +39,7 @@ class Trials:
         """Load what is missing of what the names point to, and let go of the rest."""
         try:
             wanted = await asyncio.to_thread(self._wanted)
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             log.warning("cannot look at the trials", reason=str(error))
             return
         async with self._host.still():
@@ -67,7 +67,7 @@ class Trials:
         try:
             stored = await asyncio.to_thread(self._host.store.open, "policy", version)
             served = await self._add(stored, main)
-        except (ModelError, EngineError) as error:
+        except (ModelError, EngineError, OSError) as error:
             if (version, main.version) not in self._told:
                 self._told.add((version, main.version))
                 self._host.meters.failures.inc()

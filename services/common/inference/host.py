@@ -15,7 +15,7 @@ from services.common.inference.last_good import LastGood
 from services.common.inference.meters import ReloadMeters
 from services.common.inference.serving import Model, Serving
 from services.common.inference.settings import ModelSettings
-from services.common.models.errors import ModelError, StoreUnreachable
+from services.common.models.errors import ModelError, ModelNotFound, StoreUnreachable
 from services.common.models.manifest import Kind
 from services.common.models.store import ModelStore, StoredModel
 
@@ -85,6 +85,7 @@ class Host(Generic[Model]):
         self._current: StoredModel | None = None
         self._lock = asyncio.Lock()
         self._replacing = False
+        self._lost = False
         folder = settings.state or home.home() / "serving"
         self.memory = LastGood(folder, kind, self.store.location, str(settings.port), name)
 
@@ -112,10 +113,17 @@ class Host(Generic[Model]):
             try:
                 stored = await asyncio.to_thread(self._fetch, version)
                 loaded = await self._take(stored)
-            except (ModelError, EngineError) as error:
+            except asyncio.CancelledError:
+                # The process is told to stop, which says nothing of the version.
                 self.memory.end(version, good=False)
+                raise
+            except (ModelError, EngineError) as error:
                 self._failed(version, error)
                 raise
+            except Exception as error:
+                self._failed(version, error)
+                why = f"{type(error).__name__}: {error}"
+                raise EngineError(f"cannot load {version}: {why}") from error
             self.memory.end(version, good=True)
             self._report(loaded)
             return loaded
@@ -128,8 +136,12 @@ class Host(Generic[Model]):
 
     async def died(self) -> None:
         """Return once the engine has died by itself."""
-        while self._replacing or self._engine is None or not self._engine.dead:  # noqa: ASYNC110
+        while self._replacing or not self._is_dead:  # noqa: ASYNC110 - vLLM offers no event
             await asyncio.sleep(DEATH_POLL_SECONDS)
+
+    @property
+    def _is_dead(self) -> bool:
+        return self._lost or (self._engine is not None and self._engine.dead)
 
     async def stop(self) -> None:
         """End the engine; blocks the event loop while it ends."""
@@ -139,9 +151,12 @@ class Host(Generic[Model]):
     def _fetch(self, version: str) -> StoredModel:
         try:
             return self.store.open(self.kind, version)
-        except StoreUnreachable:
+        except StoreUnreachable as error:
             # What was fetched before serves as well as the original: it is proved by its checksums.
-            return self.store.open_copy(self.kind, version)
+            try:
+                return self.store.open_copy(self.kind, version)
+            except ModelNotFound:
+                raise error from None
 
     async def _take(self, stored: StoredModel) -> Loaded:
         version = stored.manifest.version
@@ -220,7 +235,11 @@ class Host(Generic[Model]):
         await self._set_health(False)
         try:
             await old.stop()
+            # Should this one fail too, there is none: the process ends, and begins anew.
+            self._lost = True
+            self.serving.show(None)
             await self._start(stored)
+            self._lost = False
             await self._set_health(True)
         finally:
             self._replacing = False
@@ -231,6 +250,7 @@ class Host(Generic[Model]):
         self.meters.serve(model.version, [])
 
     def _failed(self, version: str, error: Exception) -> None:
+        self.memory.end(version, good=False)
         self.meters.failures.inc()
         self.meters.failing.set(1)
         served = self._current.manifest.version if self._current else None

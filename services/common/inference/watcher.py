@@ -111,7 +111,7 @@ class Watcher:
         """Load what the alias points to, if that has changed; failures are tried again, rarer."""
         try:
             target = await self._target()
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             if not self._unreachable:
                 log.warning("cannot look at the alias", reason=str(error))
             self._unreachable = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.common import rpc
 from services.common.inference.engine import EngineError
 from services.common.inference.host import Craft, Host
 from services.common.inference.meters import ReloadMeters
@@ -57,6 +58,7 @@ class World:
         self.no_proof: set[str] = set()
         self.health: list[bool] = []
         self.registry = CollectorRegistry()
+        self.meters = ReloadMeters("policy", self.registry)
         self.serving = Serving[Model]()
         for version, rope in (("one", 1), ("two", 1), ("large", 2)):
             made = make_folder(root / "made", numbers=version.encode().ljust(6))
@@ -90,8 +92,15 @@ class World:
             self.health.append(healthy)
 
         craft = Craft(start, make, prove, warm)  # type: ignore[arg-type]  # a double of the engine
-        meters = ReloadMeters("policy", self.registry)
-        return Host("policy", "production", self.settings, craft, self.serving, set_health, meters)
+        return Host(
+            "policy",
+            "production",
+            self.settings,
+            craft,
+            self.serving,
+            set_health,
+            self.meters,
+        )
 
     async def serves(self) -> str:
         """The version whose weights a call gets, which must be what it is told."""
@@ -227,10 +236,40 @@ async def test_a_death_in_an_exchange_is_seen_by_the_next_process(world: World) 
         held.set()
         await asyncio.get_running_loop().create_future()
 
-    world.engines[0].reload = never  # type: ignore[method-assign]  # to die in the middle
+    world.engines[0].reload = never  # type: ignore[method-assign]  # to be found in the middle
     dying = asyncio.create_task(world.host.load("two"))
     await held.wait()
+    after_death = world.make_host().memory
+    assert after_death.deaths("two") == 1
+    assert after_death.order(["two", "one"]) == ["one", "two"]
+    # To be told to stop is no death.
     dying.cancel()
     await asyncio.gather(dying, return_exceptions=True)
-    assert world.host.memory.deaths("two") == 1
-    assert world.host.memory.order(["two", "one"]) == ["one", "two"]
+    assert world.make_host().memory.deaths("two") == 0
+
+
+async def test_where_neither_version_starts_the_process_ends(world: World) -> None:
+    await world.host.load("one")
+    world.no_start = {"large", "one"}
+    with pytest.raises(EngineError):
+        await world.host.load("large")
+    async with asyncio.timeout(20):
+        await world.host.died()
+    with pytest.raises(rpc.StatusError, match="no model is loaded"):
+        await world.serves()
+    assert not world.health[-1]
+
+
+async def test_a_full_disk_is_a_failed_load_and_no_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.host.load("one")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(world.host.store, "open", full)
+    with pytest.raises(EngineError, match="No space left"):
+        await world.host.load("two")
+    assert await world.serves() == "one"
+    assert world.metric("reload_failing") == 1
