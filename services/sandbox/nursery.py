@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from services.common import logs
-from services.sandbox import control, linux, wire
+from services.sandbox import control, linux, usage, wire
 from services.sandbox.channel import Channel, Closed
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Ready, Request
@@ -66,6 +66,7 @@ class Nursery:
         self._reader: asyncio.Task[None] | None = None
         self._processes: dict[int, Process] = {}
         self.baseline_bytes = 0
+        self.baseline_anonymous_bytes = 0
 
     @property
     def alive(self) -> bool:
@@ -93,6 +94,7 @@ class Nursery:
             ) from error
         ready = control.decode_ready(packet)
         self.baseline_bytes = ready.baseline_bytes
+        self.baseline_anonymous_bytes = usage.anonymous_bytes(self._child.pid)
         for listener in listeners:
             self._grants = Grants(listener, self._child.pid, self._kill_intruder)
         self._reader = asyncio.create_task(self._read(ours))

@@ -8,7 +8,6 @@ ancestor that is there.
 
 import asyncio
 import hashlib
-import os
 import time
 import weakref
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Final
 
 from services.common import logs
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
-from services.sandbox import outcome
+from services.sandbox import outcome, usage
 from services.sandbox.nursery import ForkFailed, Nursery
 from services.sandbox.process import Process
 from services.sandbox.snapshots import Snapshot, SnapshotCache
@@ -28,11 +27,6 @@ log = logs.get(__name__)
 _FORK_SECONDS: Final = 2.0
 # A state that vanished meanwhile is made again; one that cannot be forked repeatedly is given up.
 _ATTEMPTS: Final = 3
-_PAGE_BYTES: Final = 4096
-# Of a process's page tables and kernel structures.
-_PROCESS_BYTES: Final = 1024 * 1024
-_MINOR_FAULTS: Final = 7
-_STAT_BYTES: Final = 4096
 
 
 class _Rejected(Exception):  # noqa: N818 - an outcome
@@ -176,7 +170,8 @@ class ForkTree:
         return response
 
     def _keep(self, child: Process, session: str, key: bytes) -> None:
-        snapshot = Snapshot(key, session, child, _own_bytes(child.pid))
+        size = usage.snapshot_bytes(child.pid, self._nursery.baseline_anonymous_bytes)
+        snapshot = Snapshot(key, session, child, size)
         for evicted in self._cache.put(snapshot):
             evicted.kill()
 
@@ -193,21 +188,3 @@ def _key(parent: bytes, step: Step) -> bytes:
     """Names a state by all that made it; node ids are at most 64 bytes and hold no NUL."""
     text = step.node_id.encode() + b"\0" + step.code.encode()
     return hashlib.blake2b(text, digest_size=16, key=parent).digest()
-
-
-def _own_bytes(pid: int) -> int:
-    """Memory that a process does not share with the zygote, in bytes, from above.
-
-    Each page that it has written since it was forked took a minor fault. The kernel's exact count
-    (smaps_rollup) walks all page tables, which takes as long as a fork.
-    """
-    try:
-        # Not through pathlib: it takes three times as long, at every step.
-        stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-        try:
-            fields = os.read(stat, _STAT_BYTES).rpartition(b")")[2].split()
-        finally:
-            os.close(stat)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return _PROCESS_BYTES + int(fields[_MINOR_FAULTS]) * _PAGE_BYTES

@@ -3,10 +3,13 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+from services.sandbox import usage
+from tests.integration.sandbox.test_service import zygotes
 from tests.support.sandbox_server import CALL_SECONDS, serving, status, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -105,6 +108,36 @@ async def test_the_least_used_states_go_when_there_are_too_many():
         # The zygotes, the session's root and the states that are kept.
         await until(lambda: len(server.descendants()) <= 2 + 1 + 3)
         assert (await session.run("x", CHAIN[:1])).output == "[0]\n"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = 1",
+        "x = [float(i) for i in range(200_000)]",
+        "x = bytearray(b'1' * 20_000_000)",
+        # On huge pages, which numpy asks for.
+        "import numpy as np\nx = np.ones(8_000_000)",
+        "import sympy\nx = sympy.expand((sympy.Symbol('t') + 1)**200)",
+    ],
+)
+async def test_a_state_is_reckoned_to_hold_at_least_what_it_holds(tree, server, session, code):
+    await session.run("0", ["# numpy"])
+    await session.run("0")
+    light, full = zygotes(server.process.pid)
+    before = server.descendants()
+    result = await session.run(code, node="big")
+    (state,) = server.descendants() - before
+    zygote = light if result.interpreter == pb.INTERPRETER_LIGHT else full
+    held = private_bytes(state)
+    reckoned = usage.snapshot_bytes(state, usage.anonymous_bytes(zygote))
+    assert held <= reckoned <= 3 * held + 8 * 2**20
+
+
+def private_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    kib = [int(line.split()[1]) for line in lines if line.startswith("Private_")]
+    return sum(kib) * 1024
 
 
 async def test_without_the_tree_every_step_is_replayed():
