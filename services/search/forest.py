@@ -16,6 +16,9 @@ from services.search.methods.sampling import Sampling
 from services.search.node import Node, StepResult
 from services.search.tree import Candidate, EventError, Expanded, Tree, TreeConfig, Trial
 
+# Far above what may be asked for: keeps a damaged log from planting without end.
+_MOST_TREES = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class ForestConfig:
@@ -36,6 +39,11 @@ class ForestConfig:
     trees: int = 1
     beam_width: int = 8
     guided: bool = False
+
+    def __post_init__(self) -> None:
+        """ValueError for a shape that no search can have, as a damaged log may hold it."""
+        if not 1 <= self.trees <= _MOST_TREES or self.beam_width < 1:
+            raise ValueError(f"trees must be 1 to {_MOST_TREES}, beam_width at least 1")
 
 
 class Forest:

@@ -12,6 +12,7 @@ What is common to all methods is here. A method (services.search.methods) says w
 next and what a rollout is.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class TreeConfig:
     exploration: float
     expansion: Expansion
     guidance: Guidance
+
+    def __post_init__(self) -> None:
+        """ValueError for a shape that no tree can have, as a damaged log may hold it."""
+        if self.candidates < 1 or self.depth < 1 or not 0 <= self.exploration < math.inf:
+            raise ValueError("candidates and depth must be at least 1, exploration at least 0")
 
 
 @dataclass(frozen=True, slots=True)

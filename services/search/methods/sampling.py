@@ -35,7 +35,8 @@ class Sampling(Tree):
         return self.config.candidates if left is None else min(self.config.candidates, left)
 
     def _grow(self, event: Expanded, node: Node, leaves: Sequence[Node], fresh: int) -> None:
-        self.rollouts += len(leaves)
+        # Samples that never came are spent, or a policy that sends none would be asked for ever.
+        self.rollouts += len(leaves) or event.count
         for leaf in leaves:
             self._backup(leaf)
 

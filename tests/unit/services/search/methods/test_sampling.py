@@ -17,6 +17,14 @@ def test_samples_are_drawn_at_the_root_by_many_trials_at_once() -> None:
     assert ask(grown).count == 4, "that nothing was new is no reason to stop voting"
 
 
+def test_samples_that_never_come_are_spent() -> None:
+    grown = forest(method=Method.MAJORITY, candidates=4)
+    told(grown)
+    assert grown.rollouts == 4
+    told(grown, chain(answered("print(1)", "1")))
+    assert grown.rollouts == 5
+
+
 @pytest.mark.parametrize("drawn", [0, 1])
 def test_greedy_draws_one_solution_whether_or_not_anything_came_of_it(drawn: int) -> None:
     grown = forest(method=Method.GREEDY, candidates=1)

@@ -78,6 +78,18 @@ def test_malformed_entries_are_refused_by_name(kind: str, body: bytes, message: 
         decode(kind, body)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"), [("candidates", 0), ("depth", -1), ("trees", 0), ("trees", 10**9)]
+)
+def test_a_shape_that_no_search_can_have_is_refused(place: str, value: int) -> None:
+    kind, body = encode(Started(REQUEST, config(), seed=7, ppm=None))
+    fields = json.loads(body)
+    part = fields["config"] if place == "trees" else fields["config"]["tree"]
+    part[place] = value
+    with pytest.raises(LogError, match=f"malformed started event: config.*{place}"):
+        decode(kind, json.dumps(fields).encode())
+
+
 def test_an_unknown_schema_is_refused() -> None:
     kind, body = encode(Started(REQUEST, config(), seed=7, ppm=None))
     changed = json.dumps(json.loads(body) | {"schema": 99}).encode()
