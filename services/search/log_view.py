@@ -41,6 +41,14 @@ class LogView:
             case Finished() | Failed():
                 return None
 
+    def skip(self, entry: Entry) -> None:
+        """Take the next entry without saying what it brought. LogError."""
+        if isinstance(entry.event, TrialTold):
+            self.last = entry.id
+            self._apply(entry.event)
+        else:
+            self.fold(entry)
+
     def tree(self) -> TreeView:
         """The tree as it stands."""
         best = set(self._best())
@@ -66,10 +74,7 @@ class LogView:
     def _tell(self, told: TrialTold) -> TrialEvent:
         forest, expanded = self._grown(), told.expanded
         size = forest.size
-        try:
-            forest.apply(expanded)
-        except EventError as error:
-            raise LogError(str(error)) from error
+        self._apply(told)
         tree = forest.trees[expanded.tree]
         best = self._best()
         fresh = list(islice(reversed(tree.nodes.values()), forest.size - size))[::-1]
@@ -85,6 +90,12 @@ class LogView:
             best=[node.id for node in best],
             progress=told.progress,
         )
+
+    def _apply(self, told: TrialTold) -> None:
+        try:
+            self._grown().apply(told.expanded)
+        except EventError as error:
+            raise LogError(str(error)) from error
 
     def _grown(self) -> Forest:
         if self._forest is None:

@@ -177,6 +177,16 @@ class Manager:
             raise
         return Handle(search_id, keyed=True)
 
+    async def recall(
+        self, request: SolveRequest, key_id: str | None, idempotency_key: str
+    ) -> Handle | None:
+        """The search that an idempotency key stands for; None for a new key. ClaimConflict."""
+        known = await self._claims.recall(idempotency_key, key_id, _fingerprint(request))
+        if known is None:
+            return None
+        await self._await_creation(known)
+        return Handle(known, is_new=False, keyed=True)
+
     def watch(self, search_id: str, after: str = "0") -> AsyncGenerator[Entry, None]:
         """Entries of a search's log after an id, as they come, up to its last.
 

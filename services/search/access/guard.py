@@ -119,7 +119,6 @@ class Guard:
 
         Given back unless it was handed to the search. QuotaExceeded where all are taken.
         """
-        caller.require(Scope.SOLVE)
         place = Place(self.keys, caller)
         if caller.key_id is not None and caller.limits.searches:
             await self._take(caller.key_id, caller.limits.searches, place.ticket, seconds)

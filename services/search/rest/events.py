@@ -1,5 +1,6 @@
 """A search's log as server-sent events: for its caller, and for whoever follows it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -21,9 +22,12 @@ async def of_log(front: Front, search_id: str, after: int) -> AsyncGenerator[str
         # What a trial changed depends on all before it, so the whole log is folded.
         async with contextlib.aclosing(front.manager.watch(search_id)) as entries:
             async for entry in entries:
-                data = _data(view, entry)
                 if entry.number > after:
-                    yield sse.event(_name(entry), data, entry.id)
+                    yield sse.event(_name(entry), _data(view, entry), entry.id)
+                else:
+                    view.skip(entry)
+                # A long log is folded in one go otherwise, and nothing else runs meanwhile.
+                await asyncio.sleep(0)
     except DrainingError:
         # Whoever follows reconnects, to another replica, after the last id that it has seen.
         return

@@ -65,6 +65,18 @@ class Claims:
             if await self._redis.script(scripts.REPLACE, [name], found, new, self._keep_seconds):
                 return Claimed(search_id, True)
 
+    async def recall(
+        self, idempotency_key: str, key_id: str | None, fingerprint: str
+    ) -> str | None:
+        """The search that a key stands for; None where it stands for none. ClaimConflict."""
+        found = await self._redis.command("GET", keys.claim(_digest(idempotency_key, key_id)))
+        earlier = _read(found) if found else None
+        if earlier is None:
+            return None
+        if earlier.fingerprint != fingerprint:
+            raise ClaimConflict
+        return earlier.search_id if await self._stands(earlier) else None
+
     async def _stands(self, claim: _Claim) -> bool:
         is_young = time.time() - claim.at < _CREATION_SECONDS
         return is_young or bool(await self._redis.command("EXISTS", keys.state(claim.search_id)))

@@ -194,6 +194,27 @@ async def test_searches_at_once_are_limited_until_one_ends(rig: StartRig) -> Non
             await one.manager.cancel(reply.json()["search_id"])
 
 
+async def test_a_repeated_request_needs_no_second_place(rig: StartRig) -> None:
+    async with guarded(rig) as one:
+        one.policy.reply = lambda request, index: None
+        key = await make_key(one, searches=1) | {"Idempotency-Key": f"again-{id(one)}"}
+        body = {**PROBLEM, "async": True}
+        first = await one.client.post("/solve", json=body, headers=key)
+        again = await one.client.post("/solve", json=body, headers=key)
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert again.json() == first.json()
+        await one.manager.cancel(first.json()["search_id"])
+
+
+async def test_an_admin_cancels_what_others_began(rig: StartRig) -> None:
+    async with guarded(rig) as one:
+        one.policy.reply = lambda request, index: None
+        solver, admin = await make_key(one), await make_key(one, scopes=["admin"])
+        begun = await one.client.post("/solve", json={**PROBLEM, "async": True}, headers=solver)
+        path = begun.headers["location"]
+        assert (await one.client.delete(path, headers=admin)).status_code == 204
+
+
 async def test_a_search_that_could_not_begin_takes_no_place(rig: StartRig) -> None:
     async with guarded(rig, max_searches=1) as one:
         one.policy.reply = lambda request, index: None
