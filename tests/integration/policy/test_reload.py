@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from rstar.bench.policy_process import PolicyProcess, Reply
+from rstar.bench.reload import PROBLEMS, TOKENS, Tally, caller, exchange, learn
 from rstar.bench.variant import publish_pair
-from rstar.bench_reload import PROBLEMS, TOKENS, Tally, caller, exchange, learn
 from rstar.publish import Publication, publish
 from services.common.models import weights
 from services.common.models.store import ModelStore, StoredModel
