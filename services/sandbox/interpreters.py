@@ -96,7 +96,7 @@ class Interpreters:
         await self.keepers[self._kind(step, ancestors)].wait_up()
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
-        """Run one step. ZygoteLost where a zygote dies twice meanwhile."""
+        """Run one step. ZygoteLost where the zygote is down, or dies meanwhile."""
         kind = self._kind(step, ancestors)
         try:
             return await self._run_in(kind, step, ancestors, limits)
@@ -119,23 +119,13 @@ class Interpreters:
     async def _run_in(
         self, kind: Kind, step: Step, ancestors: Sequence[Step], limits: Limits
     ) -> pb.RunResponse:
-        try:
-            response = await self._run_once(kind, step, ancestors, limits)
-        except ZygoteLost:
-            # Nothing of the step's is lost: its whole past came with the request.
-            response = await self._run_once(kind, step, ancestors, limits)
+        executor = self._executors.get(kind)
+        if executor is None or not self.keepers[kind].up:
+            raise ZygoteLost(f"the {kind} zygote is down")
+        response = await executor.run(step, ancestors, limits)
         response.interpreter = _INTERPRETER[kind]
         self.forks += response.timings.replayed_steps + 1
         return response
-
-    async def _run_once(
-        self, kind: Kind, step: Step, ancestors: Sequence[Step], limits: Limits
-    ) -> pb.RunResponse:
-        await self.keepers[kind].wait_up()
-        executor = self._executors.get(kind)
-        if executor is None:
-            raise ZygoteLost("the zygote has not started yet")
-        return await executor.run(step, ancestors, limits)
 
     def close(self, session: str) -> None:
         """End every process of a session."""

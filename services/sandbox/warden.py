@@ -15,6 +15,7 @@ from services.sandbox.confine import Bounds
 from services.sandbox.interpreters import Interpreters
 from services.sandbox.kinds import Kind
 from services.sandbox.meters import Meters
+from services.sandbox.nursery import ZygoteLost
 from services.sandbox.sessions import Session, SessionTable
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.snapshots import Budget
@@ -27,6 +28,8 @@ log = logs.get(__name__)
 _MIB: Final = 1024 * 1024
 _CPU_SLACK_SECONDS: Final = 5
 _JANITOR_SECONDS: Final = 5.0
+# A step whose zygote is lost is begun again so often.
+_ATTEMPTS: Final = 3
 # A pidfd and a socket for each; connections, libraries and what is on its way for ourselves.
 _DESCRIPTORS_OF_A_PROCESS: Final = 2
 _OWN_DESCRIPTORS: Final = 256
@@ -134,7 +137,7 @@ class Warden:
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
         """Run one step after its ancestors.
 
-        Raises SessionClosed, workers.QueueFull, or nursery.ZygoteLost where no zygote comes up.
+        Raises SessionClosed, workers.QueueFull, or ZygoteLost where no zygote comes up.
         A caller that is cancelled takes its processes along.
         """
         session = self.sessions.get(step.session)
@@ -159,16 +162,24 @@ class Warden:
         self, step: Step, ancestors: Sequence[Step], limits: Limits
     ) -> pb.RunResponse:
         arrived = time.monotonic()
-        # Outside of the queue, so that who waits in vain is told so together with all others.
-        await self._interpreters.wait_up(step, ancestors)
-        if self._workers.full:
-            self._meters.count_refused()
-        async with self._workers.one():
-            queued = time.monotonic() - arrived
-            response = await self._interpreters.run(step, ancestors, limits)
-        response.timings.queued_ms = queued * 1000
-        self._meters.count(response)
-        return response
+        lost = ZygoteLost("the zygote is down")
+        for _ in range(_ATTEMPTS):
+            # Without a worker, so that who waits in vain is told so together with all others.
+            await self._interpreters.wait_up(step, ancestors)
+            if self._workers.full:
+                self._meters.count_refused()
+            async with self._workers.one():
+                queued = time.monotonic() - arrived
+                try:
+                    response = await self._interpreters.run(step, ancestors, limits)
+                except ZygoteLost as error:
+                    # Nothing of the step's is lost: its whole past came with the request.
+                    lost = error
+                    continue
+            response.timings.queued_ms = queued * 1000
+            self._meters.count(response)
+            return response
+        raise lost
 
 
 def _bounds(settings: SandboxSettings) -> Bounds:
