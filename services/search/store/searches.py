@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.search.clients.dependencies import DependencyError
 from services.search.options import MAX_SECONDS
 from services.search.store import entry, keys, scripts, summary
 from services.search.store.connection import Connection, evaluation
@@ -125,6 +126,8 @@ class SearchStore:
             return await self.append(lease, events, last=True, batch=batch)
         if outcome != "written":
             self.held.pop(lease.search_id, None)
+            if outcome == "behind" and (tail := self.tails.get(lease.search_id)) is not None:
+                tail.fail(_shortened())
             raise LeaseLost(lease.search_id, _WHY[outcome])
         lease.seq = length
         ids = [entry.entry_id(length - len(events) + n) for n in range(1, len(events) + 1)]
@@ -232,12 +235,15 @@ class SearchStore:
                 tail.fail(error)
 
     async def drop_dead_tails(self) -> None:
-        """End the following of searches that have expired."""
+        """End the following of searches that have expired, or whose logs have become shorter."""
         ids = [one for one in self.tails.ids() if one not in self.held]
-        found = await self._all([("EXISTS", keys.state(one)) for one in ids])
-        for one, count in zip(ids, found, strict=True):
-            if not count and (tail := self.tails.get(one)) is not None:
+        tails = [(one, tail, tail.last) for one in ids if (tail := self.tails.get(one))]
+        lengths = await self._all([("HGET", keys.state(one), "seq") for one, _, _ in tails])
+        for (one, tail, last), length in zip(tails, lengths, strict=True):
+            if length is None:
                 tail.fail(UnknownSearch(one))
+            elif last is not None and int(length) < last:
+                tail.fail(_shortened())
 
     async def summary(self, search_id: str) -> Summary | None:
         """A search at a glance; None where it is unknown."""
@@ -298,6 +304,11 @@ class SearchStore:
             if isinstance(result, Exception):
                 raise result
         return results
+
+
+def _shortened() -> DependencyError:
+    """What followers are told whose entries are gone; they begin again from what is left."""
+    return DependencyError("redis", "it has lost the end of the log")
 
 
 _WHY = {

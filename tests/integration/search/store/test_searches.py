@@ -6,6 +6,7 @@ import json
 import pytest
 
 from services.search.budget import StopReason
+from services.search.clients.dependencies import DependencyError
 from services.search.forest import Forest
 from services.search.schemas import Models, Usage
 from services.search.solution import describe
@@ -78,6 +79,33 @@ async def test_a_redis_that_lost_the_end_of_a_log_is_not_written_over(replicas: 
     lease.seq = 5
     with pytest.raises(LeaseLost, match="lost the end"):
         await first.store.append(lease, [told(3)])
+
+
+async def test_followers_of_a_log_that_became_shorter_are_told(replicas: Pair) -> None:
+    first, second = replicas
+    search_id = keys.new_id()
+    lease = await first.store.create(search_id, started())
+    await first.store.append(lease, [told(0), told(1)])
+
+    async def follow(store: SearchStore) -> None:
+        async for _ in store.follow(search_id):
+            pass
+
+    followers = [asyncio.create_task(follow(one.store)) for one in replicas]
+    async with asyncio.timeout(20):
+        while not all((tail := one.store.tails.get(search_id)) and tail.last for one in replicas):
+            await asyncio.sleep(0.01)
+    await second.store.drop_dead_tails()
+    assert not any(one.done() for one in followers)
+    # A Redis that came back without its last second.
+    await first.connection.command("XDEL", keys.log(search_id), "3-0")
+    await first.connection.command("HSET", keys.state(search_id), "seq", 2)
+    with pytest.raises(LeaseLost):
+        await first.store.append(lease, [told(2)])
+    await second.store.drop_dead_tails()
+    for follower in followers:
+        with pytest.raises(DependencyError, match="lost the end"):
+            await asyncio.wait_for(follower, 20)
 
 
 async def test_an_ended_search_is_not_written_any_more(replicas: Pair) -> None:
