@@ -1,6 +1,7 @@
 """What can be known to fail before anything is started, said with what to do about it."""
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,9 @@ REST_BYTES = GIB // 2
 REDIS_TIMEOUT_SECONDS = 3.0
 CGROUP = Path("/sys/fs/cgroup")
 
+# How a setting says yes.
+_TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
+
 
 class PreflightError(Exception):
     """Why the stack cannot be started; one reason a line."""
@@ -31,6 +35,7 @@ async def check(config: StackConfig, at: Addresses, *, own_redis: bool) -> None:
     """Raise PreflightError with every reason that is found."""
     troubles = [
         *_installed(),
+        *_exposure(at.host),
         *_ports(at),
         *_models(config),
         *_disk(config.home),
@@ -47,6 +52,19 @@ def _installed() -> list[str]:
     if importlib.util.find_spec("vllm") is None:
         return ["vLLM is not installed: run `make setup`, or pip install 'rstar[stack,cpu]'"]
     return []
+
+
+def _exposure(host: str) -> list[str]:
+    """What the search service itself would refuse, only that nobody would see why."""
+    given = {
+        name: os.environ.get(f"RSTAR_SEARCH_{name}", "").lower()
+        for name in ("AUTH", "ALLOW_PUBLIC_WITHOUT_AUTH")
+    }
+    is_guarded = given["AUTH"] == "keys" or given["ALLOW_PUBLIC_WITHOUT_AUTH"] in _TRUE
+    if host.startswith("127.") or is_guarded:
+        return []
+    choice = "RSTAR_SEARCH_AUTH=keys or RSTAR_SEARCH_ALLOW_PUBLIC_WITHOUT_AUTH=true"
+    return [f"{host} can be reached by others: set {choice} (see docs/api.md)"]
 
 
 def _ports(at: Addresses) -> list[str]:

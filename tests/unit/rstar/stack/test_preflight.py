@@ -56,6 +56,28 @@ async def test_an_address_of_another_machine_is_refused(config: StackConfig) -> 
     assert any("cannot listen on 192.0.2.1" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "is_refused"),
+    [
+        ("AUTH", "off", True),
+        ("AUTH", "keys", False),
+        ("ALLOW_PUBLIC_WITHOUT_AUTH", "true", False),
+        ("ALLOW_PUBLIC_WITHOUT_AUTH", "false", True),
+    ],
+)
+async def test_others_are_let_in_only_where_that_is_said(
+    config: StackConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    is_refused: bool,
+) -> None:
+    monkeypatch.setenv(f"RSTAR_SEARCH_{variable}", value)
+    public = replace(config, host="0.0.0.0")  # noqa: S104 - what is to be refused
+    lines = await refusals(public, choose_addresses(public, ""))
+    assert any("can be reached by others" in line for line in lines) is is_refused
+
+
 async def test_a_full_disk_is_refused(config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK_BYTES", 1 << 60)
     lines = await refusals(config, choose_addresses(config, ""))
