@@ -70,6 +70,7 @@ class Monitor:
         self._stall = stall_seconds
         self._interval = interval_seconds
         self._task: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to check in the background."""
@@ -77,10 +78,11 @@ class Monitor:
 
     async def stop(self) -> None:
         """End the background checks."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._checking):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _watch(self) -> None:
         while True:
@@ -88,7 +90,16 @@ class Monitor:
             await asyncio.sleep(self._interval)
 
     async def check(self) -> None:
-        """Check all dependencies side by side, each within its timeout."""
+        """Check all dependencies side by side, each within its timeout.
+
+        Those who ask while a check is under way share it: a thousand callers who come at once are
+        no reason to ask each service a thousand times.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check_all(), name="dependency-check")
+        await asyncio.shield(self._checking)
+
+    async def _check_all(self) -> None:
         await asyncio.gather(*(self._check(name) for name in self.dependencies))
 
     async def _check(self, name: str) -> None:

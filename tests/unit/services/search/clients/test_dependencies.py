@@ -71,3 +71,19 @@ async def test_the_watch_checks_by_itself_until_it_is_stopped() -> None:
             await asyncio.sleep(0.01)
     await watch.stop()
     assert [task.get_name() for task in asyncio.all_tasks()].count("dependency-monitor") == 0
+
+
+async def test_callers_who_come_at_once_share_one_check() -> None:
+    checks = 0
+
+    async def check() -> None:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0.01)
+
+    watch = Monitor({"policy": Dependency(check)}, timeout_seconds=5, stall_seconds=60)
+    await asyncio.gather(*(watch.require() for _ in range(100)))
+    assert checks == 1
+    await watch.require()
+    assert checks == 2
+    await watch.stop()
