@@ -1,0 +1,61 @@
+"""The part of an exchange that vLLM's reload leaves out, on layers that pack like its own."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from services.common.inference.worker import WeightsExchange
+
+
+def make_model(*, tied: bool) -> Any:
+    import torch
+
+    class Packed(torch.nn.Module):
+        """Computes with a copy of its weight, made when it is processed."""
+
+        def __init__(self, weight: Any) -> None:
+            super().__init__()
+            self.weight = weight
+            self.quant_method = SimpleNamespace(process_weights_after_loading=self.pack)
+            self.packings = 0
+            self.pack(self)
+
+        def pack(self, layer: Any) -> None:
+            copy = layer.weight.detach().clone()
+            layer.cpu_linear = lambda x: x @ copy.T
+            layer.packings += 1
+
+    model = torch.nn.Module()
+    model.embed = torch.nn.Embedding(3, 2)
+    own = torch.nn.Parameter(torch.ones(3, 2))
+    model.head = Packed(model.embed.weight if tied else own)
+    model.other = Packed(torch.nn.Parameter(torch.ones(3, 2)))
+    return model
+
+
+class Worker(WeightsExchange):
+    """A worker whose reload changes parameters in place, and packs nothing."""
+
+    def __init__(self, model: Any) -> None:
+        self.model_runner = SimpleNamespace(get_model=lambda: model)
+        self.model = model
+        self.paths: list[str] = []
+
+    def reload_weights(self, *, weights_path: str) -> None:
+        self.paths.append(weights_path)
+        self.model.embed.weight.data.fill_(7.0)
+
+
+def test_a_tied_head_computes_with_the_new_weights() -> None:
+    import torch
+
+    model = make_model(tied=True)
+    worker = Worker(model)
+    worker.exchange_weights("new")
+    assert worker.paths == ["new"]
+    assert torch.equal(model.head.cpu_linear(torch.ones(1, 2)), torch.full((1, 3), 14.0))
+
+
+def test_layers_of_their_own_are_left_to_the_reload() -> None:
+    model = make_model(tied=False)
+    Worker(model).exchange_weights("new")
+    assert (model.head.packings, model.other.packings) == (1, 1)
