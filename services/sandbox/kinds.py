@@ -6,12 +6,11 @@ imports what its interpreter lacks is run again in the full one (movement.py).
 """
 
 import enum
-import re
 from collections.abc import Iterable
 from typing import Final
 
 # Also as part of a longer word or in a comment: a step too many in the full one does no harm.
-_HEAVY: Final = re.compile(r"sympy|numpy|mpmath|hashlib|unittest|asyncio|logging")
+_HEAVY: Final = ("sympy", "numpy", "mpmath", "hashlib", "unittest", "asyncio", "logging")
 
 
 class Kind(enum.StrEnum):
@@ -23,4 +22,6 @@ class Kind(enum.StrEnum):
 
 def needed(codes: Iterable[str]) -> Kind:
     """The kind for steps with this code, each after the one before."""
-    return Kind.FULL if any(_HEAVY.search(code) for code in codes) else Kind.LIGHT
+    # Not one regular expression: a search for a word goes through megabytes in no time.
+    heavy = any(word in code for code in codes for word in _HEAVY)
+    return Kind.FULL if heavy else Kind.LIGHT
