@@ -154,8 +154,8 @@ def _grow(model: Any, tokens: int, new: Mapping[int, Sequence[int]]) -> None:
     """Make room for the new tokens; many vocabularies are padded and have it."""
     import torch
 
-    embeddings = model.get_input_embeddings()
-    if tokens > embeddings.weight.shape[0]:
+    known = model.get_input_embeddings().weight.shape[0]
+    if tokens > known:
         model.resize_token_embeddings(tokens, mean_resizing=False)
     tables = [model.get_input_embeddings()]
     output = model.get_output_embeddings()
@@ -163,5 +163,7 @@ def _grow(model: Any, tokens: int, new: Mapping[int, Sequence[int]]) -> None:
         tables.append(output)
     with torch.no_grad():
         for table in tables:
+            # Not at random: the adapters' export makes the same rows again.
+            table.weight[known:] = table.weight[:known].mean(dim=0)
             for token, spelling in new.items():
                 table.weight[token] = table.weight[list(spelling)].mean(dim=0)

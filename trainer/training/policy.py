@@ -119,6 +119,7 @@ def _trainer(
     if lora:
         model = models.add_adapters(model, settings.lora, "language", new)
     return SolutionTrainer(
+        trains_tokens=lora and bool(new),
         model=model,
         args=SFTConfig(
             **options,
