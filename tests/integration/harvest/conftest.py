@@ -1,5 +1,5 @@
-"""A real Redis, shared with the tests of the search."""
+"""A real Redis and the search service, as the tests of the search start them."""
 
-from tests.integration.search.conftest import redis_url
+from tests.integration.search.conftest import redis_url, rig
 
-__all__ = ["redis_url"]
+__all__ = ["redis_url", "rig"]
