@@ -9,12 +9,14 @@ from typing import Any, Final, Protocol
 
 from trainer.harvest import parts
 from trainer.harvest.fleet import Fleet, FleetDown
+from trainer.harvest.patience import patiently
 from trainer.harvest.queue import Queue, Tally
 from trainer.harvest.run import HarvestFolder, create
 from trainer.harvest.summary import HarvestSummary, write_summary
 from trainer.problems.problem import Problem
 
 LOOK_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ async def _run_workers(
     running = asyncio.create_task(fleet.run()) if asked.workers else None
     try:
         while True:
-            tally = await queue.tally()
+            tally = await patiently(queue.tally, PATIENCE_SECONDS)
             watcher.report(tally)
             if tally.done >= folder.settings.items:
                 return

@@ -11,9 +11,11 @@ from typing import TypeVar
 import grpc
 
 from services.common import logs
+from services.common.grading.grader import GraderUnavailable
 from trainer.evaluation.service import SolveFailed
 from trainer.harvest import parts
 from trainer.harvest.grading import Judge, graded
+from trainer.harvest.patience import patiently
 from trainer.harvest.queue import Done, Lease, Queue, QueueDown, VersionsChanged
 from trainer.harvest.rows import rows
 from trainer.harvest.run import HarvestFolder, Item
@@ -182,10 +184,14 @@ class Worker:
             return self._failure(lease, item, f"given up after {lease.deliveries - 1} deliveries")
         try:
             found = await self._attempt(lease, item)
+            trees = await graded(found.trees, item.problem.answer, self._grader)
+            return self._result(lease, item, replace(found, trees=trees))
         except SolveFailed as failure:
             return self._judge(lease, item, failure)
-        trees = await graded(found.trees, item.problem.answer, self._grader)
-        return self._result(lease, item, replace(found, trees=trees))
+        except GraderUnavailable as error:
+            raise WorkerStopped(f"answers cannot be graded: {error}") from error
+        except ValueError as error:
+            return self._failure(lease, item, f"its tree is damaged: {error}")
 
     async def _attempt(self, lease: Lease, item: Item) -> Found:
         try:
@@ -254,6 +260,8 @@ class Worker:
                 await self._commit_part(versions, batch)
             except VersionsChanged as error:
                 changed = error
+            except OSError as error:
+                raise WorkerStopped(f"a part cannot be written: {error}") from error
         if changed is not None:
             raise WorkerStopped(str(changed)) from changed
         self._hands.committing = {}
@@ -317,13 +325,7 @@ class Worker:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call Redis, again where it is away; WorkerStopped where it stays away."""
-        give_up = time.monotonic() + self._pace.patience_seconds
-        pause = 0.1
-        while True:
-            try:
-                return await call()
-            except QueueDown as error:
-                if time.monotonic() + pause > give_up:
-                    raise WorkerStopped(str(error)) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 5.0)
+        try:
+            return await patiently(call, self._pace.patience_seconds)
+        except QueueDown as error:
+            raise WorkerStopped(str(error)) from error

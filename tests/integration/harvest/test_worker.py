@@ -149,6 +149,28 @@ async def test_a_search_that_fails_is_tried_again_then_recorded(
     assert "by accident" in next(row["failure"] for row in table.to_pylist() if row["failure"])
 
 
+async def test_a_tree_that_is_none_is_recorded_as_failed(tmp_path: Path, redis_url: str) -> None:
+    class Broken(Scripted):
+        async def search(self, request: pb.SolveRequest) -> Found:
+            found = await super().search(request)
+            return replace(found, trees=[replace(found.trees[0], nodes=found.trees[0].nodes[1:])])
+
+    folder = begin(tmp_path, 2)
+    async with queue_of(folder, redis_url) as queue:
+        await run(folder, queue, Broken())
+        assert (await queue.tally()).failed == 2
+    assert roots(folder) == {0: 1, 1: 1}
+
+
+async def test_a_disk_that_refuses_stops_the_worker(tmp_path: Path, redis_url: str) -> None:
+    folder = begin(tmp_path, 2)
+    folder.staging.rmdir()
+    async with queue_of(folder, redis_url) as queue:
+        with pytest.raises(WorkerStopped, match="cannot be written"):
+            await run(folder, queue, Scripted())
+        assert len(await queue.lease(9, orphans=True)) == 2, "they were given back"
+
+
 def _fails(path: Path) -> bool:
     return parquet.read_table(path, columns=["failure"])["failure"].null_count == 0
 
