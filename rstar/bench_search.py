@@ -69,14 +69,14 @@ class Meter:
         await self._redis.clear()
         body = problem(0, nodes, "step", self._seconds)
         solving = asyncio.create_task(solve_all(self._rig.url, [body], seconds=self._seconds))
-        seen = []
+        seen = [await self._sample()]
         while not solving.done():
             await asyncio.wait([solving], timeout=_POLL_SECONDS)
             seen.append(await self._sample())
         load = await solving
         if load.faults:
             raise RuntimeError(f"the growing search failed: {load.faults[0]}")
-        return _windows([one for one in seen if one["nodes"]], nodes, points)
+        return _windows(seen, nodes, points)
 
     async def _sample(self) -> dict[str, float]:
         keys = await self._redis.keys()
@@ -99,10 +99,11 @@ def _windows(seen: list[dict[str, float]], nodes: int, points: int) -> list[dict
     """Cost of a node between samples, in about `points` windows of equal growth."""
     windows = []
     last, samples = seen[0], 0
-    for one in seen[1:]:
+    for number, one in enumerate(seen[1:], start=1):
         samples += 1
         grown = one["nodes"] - last["nodes"]
-        if grown < nodes / points * 0.9:
+        is_end = number == len(seen) - 1 and grown > 0
+        if grown < nodes / points * 0.9 and not is_end:
             continue
         reads = one["reads"] - last["reads"] - samples * _OWN_READS
         windows.append(
