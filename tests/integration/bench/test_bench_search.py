@@ -23,5 +23,5 @@ def test_all_figures_of_the_contract_come_from_a_real_run() -> None:
     assert set(level["cpu_ms_per_node"]) == {"search", "sandbox", "policy", "ppm", "redis"}
     assert level["cpu_ms_per_node"]["sandbox"] > 0
     assert level["search_mib"] > 10
-    assert figures["growth"]
-    assert all(one["bytes_per_node"] > 50 for one in figures["growth"])
+    # Redis allocates a log in steps, so that a small window may show none of them.
+    assert sum(one["bytes_per_node"] for one in figures["growth"]) > 50
