@@ -5,19 +5,15 @@ are killed at random moments and others started in their place, as Kubernetes wo
 """
 
 import asyncio
-import json
 import os
 import random
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from rstar.stack.redis_server import RedisFolder
 from trainer.harvest import parts
@@ -183,28 +179,3 @@ async def _until_up(queue: Queue) -> None:
                 return
             except QueueDown:
                 await asyncio.sleep(0.05)
-
-
-def harvest(
-    problems: Annotated[int, typer.Option(min=10, help="Problems, one search each.")] = 10_000,
-    workers: Annotated[int, typer.Option(min=1, help="Workers in all.")] = 64,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that they are spread over.")] = (
-        16
-    ),
-    kill: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the workers that is killed.")
-    ] = 0.1,
-    nodes: Annotated[int, typer.Option(min=5, help="Nodes of each tree.")] = 40,
-    lease: Annotated[float, typer.Option(min=1, help="Seconds that an item is held.")] = 10.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the moments of the kills.")] = 0,
-) -> None:
-    """Simulate a harvest with workers that are killed, and see every problem done once.
-
-    Prints JSON. Exit code 1 where a problem is not done exactly once.
-    """
-    asked = Simulation(problems, workers, processes, kill, nodes, lease, seed)
-    with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home:
-        figures = asyncio.run(simulate(asked, Path(home)))
-    print(json.dumps(figures, indent=2))
-    if figures["done_once"] != problems or figures["failed"]:
-        raise typer.Exit(1)

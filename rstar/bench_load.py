@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rstar.bench.rig import Rig, running
 
-SCRIPT: Final = Path(__file__).parents[1] / "tests" / "load" / "solve.js"
+SCRIPT: Final = Path(__file__).parent / "bench" / "solve.js"
 _LOOK_SECONDS: Final = 0.5
 
 

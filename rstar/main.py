@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from rstar import (
-    bench_harvest,
     bench_reload,
     bench_sandbox,
     bench_stopping,
@@ -31,7 +30,7 @@ app.add_typer(keys.app, name="keys")
 app.command()(harvest.harvest)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
-bench.command("harvest")(bench_harvest.harvest)
+bench.command("harvest")(bench_cli.harvest)
 bench.command("sandbox")(bench_sandbox.sandbox)
 bench.command("search")(bench_cli.search)
 bench.command("reload")(bench_reload.reload)

@@ -1,8 +1,9 @@
-"""`rstar bench search`, `engine` and `load`; what they need is imported when they run."""
+"""`rstar bench search`, `engine`, `load`, `harvest`; what they need is imported when they run."""
 
 import asyncio
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -78,3 +79,30 @@ def load(
     figures = asyncio.run(bench_load.measure(program, users, rounds, tokens))
     print(json.dumps(figures, indent=2) if as_json else bench_load.render(figures))
     raise typer.Exit(1 if figures["failed"] else 0)
+
+
+def harvest(
+    problems: Annotated[int, typer.Option(min=10, help="Problems, one search each.")] = 10_000,
+    workers: Annotated[int, typer.Option(min=1, help="Workers in all.")] = 64,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that they are spread over.")] = (
+        16
+    ),
+    kill: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the workers that is killed.")
+    ] = 0.1,
+    nodes: Annotated[int, typer.Option(min=5, help="Nodes of each tree.")] = 40,
+    lease: Annotated[float, typer.Option(min=1, help="Seconds that an item is held.")] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the moments of the kills.")] = 0,
+) -> None:
+    """Simulate a harvest with workers that are killed, and see every problem done once.
+
+    Prints JSON. Exit code 1 where a problem is not done exactly once.
+    """
+    from rstar.bench_harvest import Simulation, simulate
+
+    asked = Simulation(problems, workers, processes, kill, nodes, lease, seed)
+    with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home:
+        figures = asyncio.run(simulate(asked, Path(home)))
+    print(json.dumps(figures, indent=2))
+    if figures["done_once"] != problems or figures["failed"]:
+        raise typer.Exit(1)

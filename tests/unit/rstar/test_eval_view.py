@@ -5,6 +5,7 @@ from rich.console import Console
 from rstar.eval_view import View, comparison_text, runs_table
 from trainer.evaluation.records import Failure, Record, Usage
 from trainer.evaluation.summary import Comparison, summarise
+from trainer.problems.problem import Problem
 
 
 def record(identity: str, *, correct: bool = False, failure: Failure | None = None) -> Record:
@@ -45,7 +46,14 @@ def test_a_terminal_shows_a_bar() -> None:
 
 def test_the_table_has_a_row_a_run() -> None:
     records = [record("a", correct=True), record("b")]
-    summary = summarise("s", {"method": "greedy"}, records, wanted=2, concurrency=1, out="")
+    summary = summarise(
+        {"suite": "s", "method": "greedy"},
+        [Problem("a", "q", "1"), Problem("b", "q", "1")],
+        records,
+        concurrency=1,
+        dollars_per_million=0.0,
+        out="",
+    )
     console = Console(file=io.StringIO(), width=120)
     console.print(runs_table([summary]))
     assert console.file.getvalue().splitlines()[1].split() == [

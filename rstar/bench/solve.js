@@ -1,5 +1,5 @@
 // So many POST /solve at once against scripted models, each user once or more; see docs/results.md.
-//   k6 run -e URL=http://127.0.0.1:8000 -e USERS=200 tests/load/solve.js
+//   k6 run -e URL=http://127.0.0.1:8000 -e USERS=200 rstar/bench/solve.js
 // The models take no time, so all of a request's duration is the platform's own: `outside` is what
 // of it lies before and after the search (HTTP, admission, waiting for the log's end).
 import http from "k6/http";
