@@ -168,6 +168,7 @@ async def measure(store: ModelStore, folder: Path, swaps: int, callers: int) -> 
             "first": round(memory[0]),
             "last": round(memory[-1]),
             "peak": round(max(memory)),
+            "every_fifth": [round(one) for one in memory[::5]],
         },
         "callers": callers,
         "seconds": round(seconds, 1),
