@@ -78,7 +78,7 @@ def _lessons(settings: PolicySettings, tokenizer: Any) -> Lessons:
     sides = [_encoded(side, settings, tokenizer, counts) for side in (train, held)]
     if not all(sides):
         raise BadData(f"no row of at most {settings.max_tokens} tokens to train or to measure on")
-    counts |= Counter(train=len(sides[0]), held_out=len(sides[1]))
+    counts.update(train=len(sides[0]), held_out=len(sides[1]))
     return Lessons(sides[0], sides[1], dict(counts))
 
 

@@ -97,7 +97,7 @@ def _lessons(settings: PpmSettings, tokenizer: Any, objective: Objective) -> Les
     sides = [encode_groups(s, tokenizer, settings.max_tokens, counts) for s in (usable, held)]
     if not sides[0] or not any(objective.usable(one.group) for one in sides[1]):
         raise BadData("no group to train or to measure on that fits the objective and max_tokens")
-    counts |= Counter(train=len(sides[0]), held_out=len(sides[1]))
+    counts.update(train=len(sides[0]), held_out=len(sides[1]))
     return Lessons(sides[0], sides[1], dict(counts))
 
 
