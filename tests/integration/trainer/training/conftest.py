@@ -21,7 +21,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `solutions.jsonl` and `groups.parquet`."""
     folder = tmp_path_factory.mktemp("rows")
@@ -30,13 +30,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model whose tokenizer puts a first token of its own."""
     return make_base(tmp_path_factory.mktemp("base"), begins=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained_policy(rows: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a policy's training."""
     settings = PolicySettings(

@@ -103,7 +103,7 @@ def test_a_training_that_is_killed_goes_on_as_if_it_had_not_been(
         **BATCHES,
         "data": [str(tmp_path / "rows.jsonl")],
         "base": str(base),
-        "epochs": 30,
+        "epochs": 20,
         "learning_rate": 3e-3,
         "checkpoint_steps": 3,
     }
