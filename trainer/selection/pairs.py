@@ -90,10 +90,7 @@ def select_pairs(problems: Sequence[Searched], rules: PairRules) -> PairSet:
     for problem in problems:
         verdicts = {one.correct for one in problem.trajectories}
         if len(verdicts) < 2:
-            name = (
-                "no solution" if not verdicts else "all right" if True in verdicts else "all wrong"
-            )
-            found.dropped[f"problem: {name}"] += 1
+            found.dropped[_one_sided(verdicts)] += 1
             continue
         for tree in problem.trees:
             for prefix, preferred, rejected in step_groups(tree, rules):
