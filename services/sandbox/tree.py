@@ -71,7 +71,8 @@ class ForkTree:
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
         """Run one step. ZygoteLost where the zygote dies meanwhile, NeedsFull as run_step."""
         failure = ""
-        for _ in range(_ATTEMPTS):
+        # Each attempt that fails has found one state dead; all that there are may be.
+        for _ in range(_ATTEMPTS + len(ancestors)):
             try:
                 return await self._run(step, ancestors, limits)
             except _Rejected as rejected:
@@ -149,6 +150,9 @@ class ForkTree:
             log.warning("fork failed", session=step.session, reason=str(error), stray=error.stray)
             parent.kill()
             self._cache.remove(place.key)
+            # Its end may not have been noticed yet, and the next attempt would come upon it again.
+            if self._roots.get(step.session) is parent:
+                del self._roots[step.session]
             if error.stray:
                 # Somewhere in the session's group runs a process that answers to nobody.
                 self.close(step.session)

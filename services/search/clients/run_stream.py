@@ -36,15 +36,19 @@ class RunStream:
             return await self._stub.Run(request, timeout=timeout_seconds)
         if self._call is None or self._call.is_over:
             self._call = _Call(self._stub)
+        call = self._call
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._call.run(next(self._numbers), request)
+                return await call.run(next(self._numbers), request)
         except TimeoutError:
             raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the run took too long") from None
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                self._is_known = False
+            elif call.has_answered or error.code() is not grpc.StatusCode.INTERNAL:
                 raise
-            self._is_known = False
+            # A server that refuses the call while it is being written to is an "internal error" to
+            # gRPC. A run may be repeated, so it is asked for by a call of its own.
         return await self._stub.Run(request, timeout=timeout_seconds)
 
 
@@ -53,6 +57,7 @@ class _Call:
 
     def __init__(self, stub: sandbox_pb2_grpc.SandboxServiceStub) -> None:
         self.is_over = False
+        self.has_answered = False
         # It outlives the search that opens it, so it must not carry that one's context.
         context = contextvars.Context()
         # The stubs want an iterator of requests, which gRPC does without where they are written.
@@ -104,6 +109,7 @@ class _Call:
             self._waiting.clear()
 
     def _settle(self, answer: pb.RunManyResponse) -> None:
+        self.has_answered = True
         waiting = self._waiting.pop(answer.id, None)
         if waiting is None or waiting.done():
             return
