@@ -42,7 +42,9 @@ export class Form {
     }
     const budget = schemas.Budget?.properties ?? {};
     for (const name of ["tokens", "rollouts", "seconds"]) {
-      if (budget[name]?.default !== undefined) this.form.elements[name].value = budget[name].default;
+      const field = this.form.elements[name];
+      const untouched = field.value === field.defaultValue; // typed before this arrived, it stays
+      if (untouched && budget[name]?.default !== undefined) field.value = budget[name].default;
     }
   }
 
