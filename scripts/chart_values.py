@@ -13,6 +13,11 @@ from typing import Any
 
 import yaml
 
+from services.policy.settings import PolicySettings
+from services.ppm.settings import PpmSettings
+from services.sandbox.settings import SandboxSettings
+from services.search.settings import SearchSettings
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "helm" / "rstar"
 VALUES = CHART / "values.yaml"
@@ -21,9 +26,16 @@ TABLE = CHART / "README.md"
 
 # Maps whose keys are the user's own.
 FREE = {
-    "settings", "annotations", "nodeSelector", "affinity", "resources", "podDisruptionBudget",
+    "annotations", "nodeSelector", "affinity", "resources", "podDisruptionBudget",
     "labels",
 }  # fmt: skip
+# What `settings` of a component may name; a variable that a service does not know it would ignore.
+SETTINGS = {
+    "search.settings": SearchSettings,
+    "sandbox.settings": SandboxSettings,
+    "policy.default.settings": PolicySettings,
+    "ppm.settings": PpmSettings,
+}
 ENUMS = {
     "image.pullPolicy": ["Always", "IfNotPresent", "Never"],
     "log.level": ["debug", "info", "warning", "error"],
@@ -54,6 +66,8 @@ def schema_of(value: Any, path: str = "") -> dict[str, Any]:
         return {"type": "string"}
     if isinstance(value, list):
         return {"type": "array"}
+    if path in SETTINGS:
+        return {"type": "object", "propertyNames": {"enum": sorted(SETTINGS[path].model_fields)}}
     name = path.rpartition(".")[2]
     if name in FREE:
         return {"type": "object"}

@@ -201,6 +201,8 @@ def test_a_gpu_pool_asks_for_its_gpus_and_takes_the_gpu_image(render: Render) ->
     ("values", "complaint"),
     [
         ({"sandbox__require": "some"}, "'any', 'full'"),
+        ({"search__settings": {"max_serches": 3}}, "max_serches"),
+        ({"policy__pools": {"main": {"settings": {"gpu_memroy": 0.5}}}}, "gpu_memroy"),
         ({"serach": {}}, "additional properties 'serach' not allowed"),
         ({"search__replicas": "many"}, "/search/replicas"),
         ({"policyPool": "none"}, 'policyPool: "none" is not one of policy.pools'),
