@@ -216,6 +216,16 @@ def verify(
 
 
 @app.command()
+def reindex(store: StoreOption = None) -> None:
+    """List a remote store's versions anew, after other tools have changed it."""
+    models = ModelStore(store)
+    for kind in get_args(Kind):
+        with _faults():
+            models.reindex(kind)
+            typer.echo(f"{kind}: {len(models.versions(kind))} versions")
+
+
+@app.command()
 def gc(
     redis_url: RedisOption = None,
     keep: Annotated[int, typer.Option(min=0, help="Newest versions of each kind to keep.")] = 3,

@@ -38,6 +38,14 @@ class Backend(Protocol):
         """Names of the finished versions, sorted."""
         ...
 
+    def listed(self, kind: Kind) -> Mapping[str, bytes] | None:
+        """All manifests from an index, fast; None where there is none to ask."""
+        ...
+
+    def reindex(self, kind: Kind) -> None:
+        """Make the index anew from what is there, if this backend keeps one."""
+        ...
+
     def sizes(self, kind: Kind) -> dict[str, dict[str, int]]:
         """Sizes in bytes of the files of every finished version, its manifest among them."""
         ...

@@ -53,7 +53,7 @@ def plan(
     size = 0
     born = datetime.now(UTC) - older_than
     for kind in get_args(Kind):
-        manifests = store.manifests(kind)
+        manifests = store.manifests(kind, counted=True)
         whole = {name: one for name, one in manifests.items() if isinstance(one, Manifest)}
         reasons = _reasons(store, kind, whole, pinned, keep_latest)
         for name, manifest in manifests.items():
@@ -72,16 +72,31 @@ def plan(
 
 
 def sweep(store: ModelStore, pinned: Collection[tuple[Kind, str]], planned: Sweep) -> Sweep:
-    """Remove what was planned, but for what an alias has come to name since; what was removed."""
-    removed = []
-    for kind, version in planned.versions:
-        named = set(store.aliases.of(kind).values())
-        if version not in named and (kind, version) not in pinned:
-            store.backend.remove(kind, version)
-            removed.append((kind, version))
-    for leftover in planned.leftovers:
+    """Remove what was planned, but for what has come to be needed since; what was removed.
+
+    Args:
+        store: changed.
+        pinned: as of now.
+        planned: what may go; its sizes are those of the plan.
+    """
+    removed: list[tuple[Kind, str]] = []
+    for kind in get_args(Kind):
+        manifests = store.manifests(kind, counted=True)
+        whole = {name: one for name, one in manifests.items() if isinstance(one, Manifest)}
+        needed = _reasons(store, kind, whole, pinned, keep_latest=0)
+        for version in [version for at, version in planned.versions if at == kind]:
+            # An alias moves in a moment, while a thousand manifests take a while to read.
+            named = set(store.aliases.of(kind).values())
+            if version in whole and version not in needed.keys() | named:
+                store.backend.remove(kind, version)
+                removed.append((kind, version))
+    unfinished = {leftover.path for leftover in store.backend.leftovers()}
+    leftovers = [leftover for leftover in planned.leftovers if leftover.path in unfinished]
+    for leftover in leftovers:
         store.backend.discard(leftover)
-    return Sweep(removed, planned.leftovers, planned.size, planned.kept)
+    for kind in get_args(Kind):
+        store.reindex(kind)
+    return Sweep(removed, leftovers, planned.size, planned.kept)
 
 
 def _reasons(

@@ -26,6 +26,7 @@ from services.common.models.errors import (
     ModelNotFound,
     StoreUnreachable,
 )
+from services.common.models.index import Index
 from services.common.models.manifest import FILE_NAME, FileEntry, Kind, Manifest, is_version
 
 CLAIM = ".publishing"
@@ -58,7 +59,19 @@ class RemoteBackend:
 
     def versions(self, kind: Kind) -> list[str]:
         """See Backend."""
-        return list(self.sizes(kind))
+        held = self._index(kind).read()
+        return list(self.sizes(kind) if held is None else held)
+
+    def listed(self, kind: Kind) -> Mapping[str, bytes] | None:
+        """See Backend: two requests."""
+        return self._index(kind).read()
+
+    def reindex(self, kind: Kind) -> None:
+        """See Backend."""
+        self._index(kind).rebuild()
+
+    def _index(self, kind: Kind) -> Index:
+        return Index(self, kind, lambda: self.manifests(kind, self.sizes(kind)))
 
     def sizes(self, kind: Kind) -> dict[str, dict[str, int]]:
         """See Backend: one listing."""
@@ -168,6 +181,7 @@ class RemoteBackend:
             for path_name, path in folder.files(staged):
                 self._fs.put_file(str(path), self._key(kind, version, path_name))
             self._fs.pipe_file(self._key(kind, version, FILE_NAME), manifest)
+        self._index(kind).put(version, manifest)
         self._delete(self._key(name))
         return self._adopt(staged, kind, version)
 
@@ -181,8 +195,11 @@ class RemoteBackend:
 
     def remove(self, kind: Kind, version: str) -> None:
         """See Backend; the cached copy goes too."""
+        self._index(kind).drop(version)
         self._wipe(kind, version)
         self._delete(self._key(kind, version, CLAIM))
+        # An index that was rebuilt meanwhile may have found it once more.
+        self._index(kind).drop(version)
         self.forget(kind, version)
 
     def _wipe(self, kind: Kind, version: str) -> None:
@@ -233,7 +250,7 @@ class RemoteBackend:
         return found
 
     def _unfinished(self, kind: Kind) -> list[Leftover]:
-        finished, latest = set(self.versions(kind)), dict[str, float]()
+        finished, latest = set(self.sizes(kind)), dict[str, float]()
         prefix = self._key(kind) + "/"
         for path, info in self._listing(self._key(kind)).items():
             version = path.removeprefix(prefix).split("/")[0]
@@ -259,6 +276,10 @@ class RemoteBackend:
             self._fs.invalidate_cache()
             found: dict[str, Any] = self._fs.find(path, detail=True)
             return found
+
+    def erase(self, name: str) -> None:
+        """See index.Records."""
+        self._delete(self._key(name))
 
     def _delete(self, path: str) -> None:
         with _reached(self.location), contextlib.suppress(FileNotFoundError):

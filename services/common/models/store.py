@@ -97,6 +97,11 @@ class ModelStore:
         self.path(kind, "any")
         return self.backend.versions(kind)
 
+    def reindex(self, kind: Kind) -> None:
+        """Find a remote store's versions anew, after other tools have changed it."""
+        self.path(kind, "any")
+        self.backend.reindex(kind)
+
     def resolve(self, kind: Kind, name: str) -> str:
         """The version that an alias points to, or `name` itself where it is no alias."""
         self.path(kind, name)
@@ -111,15 +116,24 @@ class ModelStore:
         """
         return self._manifest(kind, version)[0]
 
-    def manifests(self, kind: Kind) -> dict[str, Manifest | ModelDamaged]:
-        """Every version's manifest, or what is wrong with it; files are not read, but counted."""
-        sizes = self.backend.sizes(kind)
-        written = self.backend.manifests(kind, sizes)
+    def manifests(self, kind: Kind, *, counted: bool = False) -> dict[str, Manifest | ModelDamaged]:
+        """Every version's manifest, or what is wrong with it; files are not read.
+
+        Args:
+            kind: policy or ppm.
+            counted: compare the sizes of all files, and find versions that a remote store's index
+                does not know, which takes it long; a folder's are always compared.
+        """
+        written = None if counted else self.backend.listed(kind)
+        sizes = self.backend.sizes(kind) if written is None else None
+        if written is None:
+            written = self.backend.manifests(kind, sizes or ())
         found: dict[str, Manifest | ModelDamaged] = {}
         for version, content in sorted(written.items()):
             try:
                 manifest = self._believe(kind, version, content)
-                self._compare(manifest, sizes[version])
+                if sizes is not None:
+                    self._compare(manifest, sizes[version])
                 found[version] = manifest
             except ModelDamaged as error:
                 found[version] = error

@@ -99,7 +99,7 @@ def test_harm_is_refused_by_name_and_nothing_is_kept(
     delete(other, "model.safetensors")
     with pytest.raises(ModelDamaged, match=r"model.safetensors: missing"):
         other.open("policy", "one")
-    fault = other.manifests("policy")["one"]
+    fault = other.manifests("policy", counted=True)["one"]
     assert "model.safetensors: missing" in str(fault)
 
 
@@ -107,12 +107,13 @@ def test_a_half_written_version_is_none_and_gc_removes_it(
     stored: StoredModel, other: ModelStore
 ) -> None:
     delete(other, "manifest.json")
-    assert other.versions("policy") == []
+    assert other.manifests("policy", counted=True) == {}
     with pytest.raises(ModelDamaged, match=r"manifest.json: missing"):
         other.open("policy", "one")
     sweep = gc.plan(other, set(), older_than=timedelta(0))
     assert "policy/one" in [leftover.name for leftover in sweep.leftovers]
     gc.sweep(other, set(), sweep)
+    assert other.versions("policy") == []
     with pytest.raises(ModelNotFound):
         other.open("policy", "one")
 
@@ -227,3 +228,57 @@ def test_a_manifest_is_not_believed_because_it_is_there(
     overwrite(other, "manifest.json", json.dumps(fields).encode())
     with pytest.raises(ModelDamaged, match="describes policy 'two'"):
         other.open("policy", "one")
+
+
+def requests_of(store: ModelStore) -> list[str]:
+    """What a store asks its server from here on."""
+    backend = store.backend
+    assert isinstance(backend, RemoteBackend)
+    listing, read, seen = backend._listing, backend.read, list[str]()
+
+    def list_below(path: str) -> dict[str, Any]:
+        seen.append(f"list {path.removeprefix(backend._root)}")
+        return listing(path)
+
+    def read_one(name: str) -> bytes:
+        seen.append(f"read {name}")
+        return read(name)
+
+    backend._listing, backend.read = list_below, read_one  # type: ignore[method-assign]
+    return seen
+
+
+def test_versions_are_listed_by_the_index_alone(
+    store: ModelStore, other: ModelStore, tmp_path: Path
+) -> None:
+    for version in ("one", "two", "three"):
+        store.publish("policy", version, make_folder(tmp_path / "made"), **FIELDS)
+    seen = requests_of(other)
+    assert other.manifests("policy") == store.manifests("policy", counted=True)
+    assert seen == ["list /index/policy", "read index/policy/0000000003.json"]
+    store.backend.remove("policy", "two")
+    assert other.versions("policy") == ["one", "three"]
+
+
+def test_what_other_tools_have_brought_is_found_by_gc_or_when_asked(
+    stored: StoredModel, store: ModelStore, other: ModelStore, tmp_path: Path
+) -> None:
+    """A child that is not in the index keeps its parent all the same."""
+    backend = store.backend
+    assert isinstance(backend, RemoteBackend)
+    child = ModelStore(tmp_path / "local").publish(
+        "policy", "child", make_folder(tmp_path / "made2"), parent="one", **FIELDS
+    )
+    for path in child.path.iterdir():
+        backend._fs.put_file(str(path), backend._key("policy", "child", path.name))
+    assert other.versions("policy") == ["one"]
+    sweep = gc.plan(other, set(), keep_latest=0, older_than=timedelta(0))
+    assert sweep.kept == {("policy", "one"): "parent of child"}
+    removed = gc.sweep(other, {("policy", "child")}, sweep)
+    assert removed.versions == []
+    assert store.versions("policy") == ["child", "one"]
+    backend.erase("index/policy/0000000001.json")
+    backend.erase("index/policy/0000000002.json")
+    assert other.versions("policy") == ["child", "one"]
+    other.reindex("policy")
+    assert [*(backend.listed("policy") or {})] == ["child", "one"]

@@ -98,3 +98,24 @@ def test_only_old_leftovers_go(store: ModelStore) -> None:
     gc.sweep(store, set(), sweep)
     assert not stale.exists()
     assert fresh.exists()
+
+
+def test_what_a_publisher_has_come_to_name_as_its_parent_since_stays(store: ModelStore) -> None:
+    put(store, "parent")
+    put(store, "idle")
+    sweep = plan(store)
+    put(store, "child", parent="parent")
+    removed = gc.sweep(store, set(), sweep)
+    assert removed.versions == [("policy", "idle")]
+    assert store.versions("policy") == ["child", "parent"]
+
+
+def test_what_was_finished_since_is_no_leftover(store: ModelStore) -> None:
+    half = make_folder(store.root / "policy/half")
+    for path in (half, *half.iterdir()):
+        os.utime(path, (0, 0))
+    sweep = gc.plan(store, set(), keep_latest=0, older_than=timedelta(hours=1))
+    assert [leftover.name for leftover in sweep.leftovers] == ["policy/half"]
+    (half / "manifest.json").write_text("{}")
+    gc.sweep(store, set(), sweep)
+    assert half.exists()
