@@ -77,6 +77,14 @@ class Trajectory:
         return bool(self.leaf.correct)
 
     @property
+    def likelihood(self) -> float:
+        """Mean natural-log probability of its tokens, at most 0; 0 where none are counted."""
+        tokens = sum(node.tokens for node in self.nodes)
+        if not tokens:
+            return 0.0
+        return sum(node.mean_logprob * node.tokens for node in self.nodes) / tokens
+
+    @property
     def mean_q(self) -> float:
         """Mean Q-value of its steps."""
         return sum(node.q for node in self.nodes) / len(self.nodes)

@@ -15,9 +15,10 @@ from pathlib import Path
 from services.common import logs
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2 as pb
+from trainer.found_tree import FoundTree
 from trainer.harvest.queue import Queue
 from trainer.harvest.run import HarvestFolder
-from trainer.harvest.searched import Found, FoundTree
+from trainer.harvest.searched import Found
 from trainer.harvest.worker import Pace, Worker
 from trainer.trees import ROOT_ID, TreeNode
 

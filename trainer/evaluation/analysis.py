@@ -69,37 +69,43 @@ class Analysis(BaseModel):
 
 @dataclass(slots=True)
 class _Counts:
+    """What is added up; of a solution, only numbers, since all the trees need not fit in memory."""
+
     nodes: int = 0
     failed: int = 0
     cut: int = 0
     inner: int = 0
     dead: int = 0
+    solutions: int = 0
+    right: int = 0
+    steps: int = 0
+    corrected: int = 0
+    corrected_right: int = 0
     answers: list[int] = field(default_factory=list)
-    solutions: list[Trajectory] = field(default_factory=list)
+    scored: list[tuple[float, bool]] = field(default_factory=list)
 
 
-def analyse(trees: Iterable[SearchTree]) -> Analysis:
-    """The analysis of a run's trees, one a problem."""
+def analyse(searches: Iterable[Sequence[SearchTree]]) -> Analysis:
+    """The analysis of a run's trees, those of one problem after another."""
     counts = _Counts()
-    for tree in trees:
-        _count(tree, counts)
-    solutions = counts.solutions
-    corrected = [one for one in solutions if revises(one)]
-    bins = reliability(
-        [(one.leaf.ppm_score, one.correct) for one in solutions if one.leaf.ppm_score is not None]
-    )
+    for trees in searches:
+        for tree in trees:
+            _count(tree, counts)
+        answers = {one.answer for tree in trees for one in tree.trajectories()}
+        counts.answers += [len(answers)] if trees else []
+    bins = reliability(counts.scored)
     return Analysis(
         nodes=counts.nodes,
         failed_steps=_share(counts.failed, counts.nodes),
         cut_steps=_share(counts.cut, counts.nodes),
         dead_ends=_share(counts.dead, counts.inner),
-        depth=_share(sum(len(one.nodes) for one in solutions), len(solutions)),
+        depth=_share(counts.steps, counts.solutions),
         unique_answers=_share(sum(counts.answers), len(counts.answers)),
-        solutions=len(solutions),
-        correct_solutions=_share(sum(one.correct for one in solutions), len(solutions)),
-        corrected=len(corrected),
-        corrected_right=_share(sum(one.correct for one in corrected), len(corrected))
-        if corrected
+        solutions=counts.solutions,
+        correct_solutions=_share(counts.right, counts.solutions),
+        corrected=counts.corrected,
+        corrected_right=_share(counts.corrected_right, counts.corrected)
+        if counts.corrected
         else None,
         reliability=bins,
         calibration_error=calibration_error(bins) if bins else None,
@@ -115,9 +121,19 @@ def _count(tree: SearchTree, counts: _Counts) -> None:
         if children:
             counts.inner += 1
             counts.dead += all(child.outcome in ("failed", "limit") for child in children)
-    solutions = tree.trajectories()
-    counts.solutions += solutions
-    counts.answers.append(len({one.answer for one in solutions}))
+    for solution in tree.trajectories():
+        _count_solution(solution, counts)
+
+
+def _count_solution(solution: Trajectory, counts: _Counts) -> None:
+    counts.solutions += 1
+    counts.right += solution.correct
+    counts.steps += len(solution.nodes)
+    if revises(solution):
+        counts.corrected += 1
+        counts.corrected_right += solution.correct
+    if (score := solution.leaf.ppm_score) is not None:
+        counts.scored.append((score, solution.correct))
 
 
 def revises(solution: Trajectory) -> bool:

@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from pydantic import BaseModel, ValidationError
 
-from trainer.trees import SearchTree, TreeNode
+from trainer.evaluation.rules import Choice
 
 RUN_FILE = "run.json"
 RECORDS_FILE = "records.jsonl"
@@ -44,6 +44,7 @@ class Usage(BaseModel):
     policy_tokens: int = 0
     ppm_calls: int = 0
     sandbox_runs: int = 0
+    cut_tokens: int = 0
     seconds: float = 0.0
 
 
@@ -67,7 +68,7 @@ class Record(BaseModel):
         answer: what was answered; None where no solution was finished, or the call failed.
         correct: whether the grader accepts it; a failure is not correct.
         failure: set where the service gave no result.
-        nodes: the whole tree; empty where the service gave none.
+        rules: what each answer rule would have answered, by name; see trainer.evaluation.rules.
         seconds: wall clock as the caller saw it, retries included.
     """
 
@@ -86,21 +87,23 @@ class Record(BaseModel):
     ppm: str = ""
     alternatives: list[RatedAnswer] = []
     steps: list[Step] = []
-    nodes: list[TreeNode] = []
+    rules: dict[str, Choice] = {}
     failure: Failure | None = None
     seconds: float = 0.0
     search_id: str = ""
     grader: str
     settings_digest: str
 
+    def right_by(self, rule: str) -> bool:
+        """Whether it is right by an answer rule; by its own for the empty name."""
+        if not rule:
+            return self.correct
+        return rule in self.rules and self.rules[rule].correct
+
     @property
     def oracle(self) -> bool:
         """Whether any answer that was found is right."""
         return self.correct or any(one.correct for one in self.alternatives)
-
-    def search_tree(self) -> SearchTree:
-        """The tree of its search; ValueError where the nodes are none."""
-        return SearchTree(self.nodes)
 
     @property
     def right_samples(self) -> int:

@@ -11,19 +11,23 @@ from trainer.evaluation import paper
 from trainer.evaluation.analysis import Analysis, analyse
 from trainer.evaluation.evaluate import SUMMARY_FILE
 from trainer.evaluation.records import Record, RunError, read_records
+from trainer.evaluation.rules import MEANINGS
 from trainer.evaluation.suites import SUITES
 from trainer.evaluation.summary import Comparison, Summary, compare
+from trainer.evaluation.tree_files import TreeFiles
 from trainer.reports import page, plots
+from trainer.trees import SearchTree
 
 PAGE_FILE = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its summary and its records by problem."""
+    """A run: its summary, its records by problem, and where their trees are."""
 
     summary: Summary
     records: Mapping[str, Record]
+    tree_files: TreeFiles
 
     @property
     def name(self) -> str:
@@ -32,8 +36,12 @@ class Run:
 
     def analysis(self) -> Analysis | None:
         """What its trees show; None where its records have none."""
-        trees = [record.search_tree() for record in self.records.values() if record.nodes]
-        return analyse(trees) if trees else None
+        found = analyse(map(self.trees, self.records.values()))
+        return found if found.nodes else None
+
+    def trees(self, record: Record) -> list[SearchTree]:
+        """The trees of one of its records; none where none were kept."""
+        return [tree.grown() for tree in self.tree_files.read(record)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class _Suite:
     title: str
     plot: str
     runs: Sequence[Summary]
+    rules: Sequence[str]
     paper: Sequence[Mapping[str, object]]
 
 
@@ -53,6 +62,8 @@ class _Difference:
     gold: str
     first: Record
     second: Record
+    first_trees: Sequence[SearchTree]
+    second_trees: Sequence[SearchTree]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ def read_run(folder: Path) -> Run:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RunError(f"{folder / SUMMARY_FILE}: {place}: {first['msg']}") from error
-    return Run(summary, read_records(folder))
+    return Run(summary, read_records(folder), TreeFiles(folder))
 
 
 def write(runs: Sequence[Run], folder: Path) -> Path:
@@ -97,6 +108,7 @@ def write(runs: Sequence[Run], folder: Path) -> Path:
         graders=sorted({grader for run in runs for grader in run.summary.grader}),
         suites=[_suite(name, members, folder) for name, members in suites.items()],
         analyses=analyses,
+        meanings=MEANINGS,
         reliability=_reliability(analyses, folder),
         pairs=[
             _pair(first, second)
@@ -128,6 +140,8 @@ def _suite(name: str, runs: Sequence[Run], folder: Path) -> _Suite:
             one.policy_tokens_per_problem, one.accuracy, low, high, f"{one.method} (n={one.n})"
         )
         series.setdefault(family, []).append(point)
+        if curve := _votes(one):
+            series[f"majority of k of {one.method}"] = curve
     plots.curves(
         folder / plot, series, x="new tokens of the policy a problem", y="share right", log=True
     )
@@ -137,12 +151,22 @@ def _suite(name: str, runs: Sequence[Run], folder: Path) -> _Suite:
         title=known.title if known else name,
         plot=plot,
         runs=[run.summary for run in runs],
+        rules=[rule for rule in MEANINGS if any(rule in run.summary.rules for run in runs)],
         paper=[
             {"method": line.method, "model": line.model, "table": line.table, "accuracy": accuracy}
             for line, accuracy in figures
             if accuracy is not None
         ],
     )
+
+
+def _votes(one: Summary) -> list[plots.Point]:
+    """What a vote of fewer of its samples reaches, at as many fewer tokens; without intervals."""
+    most = max(one.majority_at_k, default=0)
+    return [
+        plots.Point(one.policy_tokens_per_problem * k / most, share, share, share)
+        for k, share in one.majority_at_k.items()
+    ]
 
 
 def _reliability(analyses: Mapping[str, Analysis], folder: Path) -> str | None:
@@ -172,6 +196,8 @@ def _pair(first: Run, second: Run) -> _Pair:
                 second.records[identity].gold,
                 first.records[identity],
                 second.records[identity],
+                first.trees(first.records[identity]),
+                second.trees(second.records[identity]),
             )
             for identity in ids
         ]

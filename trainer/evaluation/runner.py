@@ -10,8 +10,12 @@ from services.common.grading.grader import GRADER_VERSION, Grader
 from services.common.pb.search.v1 import search_pb2 as pb
 from trainer.evaluation.methods import Method
 from trainer.evaluation.records import Failure, RatedAnswer, Record, RunFolder, Step, Usage
+from trainer.evaluation.rules import choices
 from trainer.evaluation.service import SearchService, SolveFailed
+from trainer.evaluation.tree_files import TreeFiles
+from trainer.found_tree import FoundTree, graded
 from trainer.problems.problem import Problem
+from trainer.wire_trees import to_trees
 
 Report = Callable[[Record], None]
 
@@ -38,6 +42,7 @@ class Runner:
         self._service = service
         self._grader = grader
         self._folder = folder
+        self._tree_files = TreeFiles(folder.path)
         self._concurrency = concurrency
         self._models = models
         self._absences = 0
@@ -91,6 +96,7 @@ class Runner:
         try:
             request = self._method.request(problem.id, problem.question)
             solution = await self._service.solve(request)
+            nodes = await self._service.tree(solution.search_id)
         except SolveFailed as failure:
             self._consider(failure)
             record.failure = Failure(code=failure.code.name, details=failure.details)
@@ -98,6 +104,7 @@ class Runner:
             self._absences = 0
             self._check_models(solution.models)
             await self._fill(record, solution)
+            await self._keep(record, to_trees(nodes, solution.models.policy))
         record.seconds = round(time.monotonic() - begun, 3)
         return record
 
@@ -147,6 +154,12 @@ class Runner:
             )
             for step in solution.steps
         ]
+
+    async def _keep(self, record: Record, trees: Sequence[FoundTree]) -> None:
+        judged = await graded(trees, record.gold, self._grader)
+        record.rules = choices(judged)
+        # Compressing large trees takes longer than other problems should wait.
+        await asyncio.to_thread(self._tree_files.write, record, judged)
 
 
 def _word(reason: pb.StopReason.ValueType) -> str:

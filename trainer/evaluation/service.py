@@ -5,7 +5,8 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 
@@ -16,10 +17,14 @@ from services.common.pb.search.v1 import search_pb2_grpc
 CONNECT_SECONDS = 10.0
 KEY_VARIABLE = "RSTAR_API_KEY"
 OVERTIME_SECONDS = 60.0
+TREE_SECONDS = 60.0
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
 _PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+
+Result = TypeVar("Result")
 
 
 class ServiceAbsent(Exception):  # noqa: N818 - a state
@@ -58,18 +63,26 @@ class SearchService:
 
     async def solve(self, request: pb.SolveRequest) -> pb.Solution:
         """The solution of one problem; SolveFailed where there is none."""
+        return await self._patiently(lambda: self._solve(request))
+
+    async def tree(self, search_id: str) -> list[pb.TreeNode]:
+        """All nodes of a search's trees; SolveFailed where they cannot be had."""
+        return await self._patiently(lambda: self._tree(search_id))
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """What an attempt gives, once the service is there and has room."""
         give_up = time.monotonic() + self._patience
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._attempt(request)
+                return await attempt()
             except SolveFailed as failure:
                 if not failure.passing or time.monotonic() + pause > give_up:
                     raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads the callers
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _attempt(self, request: pb.SolveRequest) -> pb.Solution:
+    async def _solve(self, request: pb.SolveRequest) -> pb.Solution:
         timeout = request.budget.seconds + OVERTIME_SECONDS
         try:
             async for response in self._stub.Solve(request, timeout=timeout):
@@ -78,6 +91,16 @@ class SearchService:
         except grpc.aio.AioRpcError as error:
             raise SolveFailed(error.code(), error.details() or "") from error
         raise SolveFailed(grpc.StatusCode.INTERNAL, "the stream ended without a solution")
+
+    async def _tree(self, search_id: str) -> list[pb.TreeNode]:
+        nodes: list[pb.TreeNode] = []
+        try:
+            asked = pb.TreeRequest(search_id=search_id)
+            async for response in self._stub.Tree(asked, timeout=TREE_SECONDS):
+                nodes += response.nodes
+        except grpc.aio.AioRpcError as error:
+            raise SolveFailed(error.code(), error.details() or "") from error
+        return nodes
 
 
 @contextlib.asynccontextmanager

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel
 
 from trainer.evaluation import statistics
+from trainer.evaluation.curves import majority_at_k
 from trainer.evaluation.methods import INDEPENDENT
 from trainer.evaluation.records import Record
+from trainer.evaluation.rules import MEANINGS
+from trainer.evaluation.stopping import polls
 from trainer.problems.problem import Problem
 
 
@@ -17,6 +20,18 @@ class Level(BaseModel):
     level: str
     n: int
     accuracy: float
+
+
+class RuleResult(BaseModel):
+    """What a run would have reached by one answer rule, on the same solutions.
+
+    Attributes:
+        accuracy: share of the problems that it gets right; failures are wrong.
+        ci95: Wilson's interval of that.
+    """
+
+    accuracy: float
+    ci95: tuple[float, float]
 
 
 class Summary(BaseModel):
@@ -30,6 +45,8 @@ class Summary(BaseModel):
         pass_at_k: by k, the unbiased estimate that one of k samples is right; only where samples
             are independent and no problem has fewer than were asked for (early stopping would leave
             the hard problems).
+        majority_at_k: where pass_at_k is, what a majority of k of the samples reaches.
+        rules: by name, what each answer rule reaches; see trainer.evaluation.rules.
         by_level: accuracy by the level of difficulty, where the suite has levels.
         failures: problems for which the service gave no result.
         unanswered: problems whose search finished no solution.
@@ -48,6 +65,8 @@ class Summary(BaseModel):
     ci95: tuple[float, float]
     oracle: float
     pass_at_k: dict[int, float]
+    majority_at_k: dict[int, float] = {}
+    rules: dict[str, RuleResult] = {}
     by_level: list[Level]
     failures: int
     unanswered: int
@@ -78,6 +97,7 @@ def summarise(
     n = len(records)
     correct = sum(record.correct for record in records)
     finished = [record for record in records if record.failure is None]
+    samples = _independent_samples(str(settings["method"]), finished)
     tokens = _mean([record.usage.policy_tokens for record in finished])
     return Summary(
         suite=str(settings["suite"]),
@@ -87,7 +107,9 @@ def summarise(
         accuracy=correct / n if n else 0.0,
         ci95=statistics.wilson(correct, n),
         oracle=_mean([float(record.oracle) for record in records]),
-        pass_at_k=_pass_at_k(str(settings["method"]), finished),
+        pass_at_k=_pass_at_k(samples, finished),
+        majority_at_k=majority_at_k(polls(finished), samples) if samples > 1 else {},
+        rules=_rules(records),
         by_level=_by_level(problems, records),
         failures=n - len(finished),
         unanswered=sum(record.answer is None for record in finished),
@@ -110,18 +132,35 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _pass_at_k(method: str, records: Sequence[Record]) -> dict[int, float]:
-    """For powers of two up to the method's samples; a sample without an answer is a wrong one."""
+def _independent_samples(method: str, records: Sequence[Record]) -> int:
+    """How many samples every problem has, a fixed number of independent ones; 0 otherwise."""
     match = INDEPENDENT.fullmatch(method)
-    if match is None:
-        return {}
+    if match is None or not records:
+        return 0
     wanted = int(match[1])
-    if not records or any(record.usage.rollouts < wanted for record in records):
-        return {}
+    return 0 if any(record.usage.rollouts < wanted for record in records) else wanted
+
+
+def _pass_at_k(samples: int, records: Sequence[Record]) -> dict[int, float]:
+    """For powers of two up to the samples; one without an answer is a wrong one."""
     return {
         k: _mean([statistics.pass_at_k(r.usage.rollouts, r.right_samples, k) for r in records])
-        for k in (2**power for power in range(wanted.bit_length()))
+        for k in (2**power for power in range(samples.bit_length()))
     }
+
+
+def _rules(records: Sequence[Record]) -> dict[str, RuleResult]:
+    """The rules that any record knows, in the order of tables; none where some were not kept."""
+    if any(record.answer is not None and not record.rules for record in records):
+        return {}
+    made = {}
+    for rule in MEANINGS:
+        if any(rule in record.rules for record in records):
+            right = sum(record.right_by(rule) for record in records)
+            made[rule] = RuleResult(
+                accuracy=right / len(records), ci95=statistics.wilson(right, len(records))
+            )
+    return made
 
 
 def _by_level(problems: Sequence[Problem], records: Sequence[Record]) -> list[Level]:
@@ -158,8 +197,21 @@ class Comparison(BaseModel):
     left_out: int
 
 
-def compare(first: Mapping[str, Record], second: Mapping[str, Record]) -> Comparison:
-    """Two runs, problem by problem. ValueError where they share none."""
+def compare(
+    first: Mapping[str, Record], second: Mapping[str, Record], rules: tuple[str, str] = ("", "")
+) -> Comparison:
+    """Two runs, problem by problem.
+
+    Args:
+        first, second: their records by problem.
+        rules: the answer rule of each; the run's own for an empty name.
+
+    Raises:
+        ValueError: they share no problem, or a run has nothing by its rule.
+    """
+    for records, rule in zip((first, second), rules, strict=True):
+        if rule and not any(rule in record.rules for record in records.values()):
+            raise ValueError(f"rule {rule!r}: a run has no answer by it")
     shared = [
         identity
         for identity, record in first.items()
@@ -168,9 +220,13 @@ def compare(first: Mapping[str, Record], second: Mapping[str, Record]) -> Compar
     if not shared:
         raise ValueError("the two runs share no problem")
     n = len(shared)
-    only_first = [i for i in shared if first[i].correct and not second[i].correct]
-    only_second = [i for i in shared if second[i].correct and not first[i].correct]
-    both = sum(first[i].correct and second[i].correct for i in shared)
+    right = [
+        {i for i in shared if records[i].right_by(rule)}
+        for records, rule in zip((first, second), rules, strict=True)
+    ]
+    only_first = [i for i in shared if i in right[0] - right[1]]
+    only_second = [i for i in shared if i in right[1] - right[0]]
+    both = len(right[0] & right[1])
     return Comparison(
         n=n,
         first_accuracy=(both + len(only_first)) / n,

@@ -1,21 +1,9 @@
-"""Whether the answers of a tree are right."""
+"""A grader for a harvest."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol, Self
+from typing import Self
 
 from services.common.grading.grader import Grader
-from trainer.harvest.searched import FoundTree
-from trainer.trees import TreeNode
-
-
-class Judge(Protocol):
-    """Says whether answers are right."""
-
-    async def correct(self, gold: str, answer: str) -> bool:
-        """Whether an answer equals the reference answer."""
-        ...
 
 
 class LateGrader:
@@ -42,18 +30,3 @@ class LateGrader:
             self._start = asyncio.create_task(self._grader.start())
         await asyncio.shield(self._start)
         return await self._grader.correct(gold, answer)
-
-
-async def graded(trees: Sequence[FoundTree], gold: str, grader: Judge) -> list[FoundTree]:
-    """The trees, each terminal node with its verdict; the search's own where it gave one."""
-    verdicts: dict[str, bool] = {}
-
-    async def judged(node: TreeNode) -> TreeNode:
-        if node.outcome != "terminal" or node.correct is not None:
-            return node
-        answer = node.answer or ""
-        if answer not in verdicts:
-            verdicts[answer] = await grader.correct(gold, answer)
-        return node.model_copy(update={"correct": verdicts[answer]})
-
-    return [replace(tree, nodes=[await judged(node) for node in tree.nodes]) for tree in trees]

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common.steps import split_comment
+from trainer.found_tree import FoundTree
 from trainer.harvest.run import Item
-from trainer.harvest.searched import Found, FoundTree
+from trainer.harvest.searched import Found
 from trainer.trees import ROOT_ID, SearchTree, TreeNode
 
 if TYPE_CHECKING:

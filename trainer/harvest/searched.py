@@ -5,21 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.common.pb.search.v1 import search_pb2 as pb
-from trainer.trees import TreeNode
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTree:
-    """One tree of a search.
-
-    Attributes:
-        nodes: the root not among them.
-        root_q, root_visits: of the root.
-    """
-
-    nodes: Sequence[TreeNode] = ()
-    root_q: float = 0.0
-    root_visits: int = 0
+from trainer.found_tree import FoundTree
 
 
 @dataclass(frozen=True, slots=True)

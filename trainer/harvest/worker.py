@@ -13,8 +13,8 @@ import grpc
 from services.common import logs
 from services.common.grading.grader import GraderUnavailable
 from trainer.evaluation.service import SolveFailed
+from trainer.found_tree import Judge, graded
 from trainer.harvest import parts
-from trainer.harvest.grading import Judge, graded
 from trainer.harvest.patience import patiently
 from trainer.harvest.queue import Done, Lease, Queue, QueueDown, VersionsChanged
 from trainer.harvest.rows import rows

@@ -16,6 +16,7 @@ import pytest
 from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
 from tests.support.scripted_search import ScriptedSearch, serving
+from trainer.evaluation.report import read_run
 
 PROBLEMS = {
     "add": ("What is 1 + 1?", "2", r"\frac{4}{2}"),
@@ -116,6 +117,43 @@ async def test_two_methods_are_measured_and_compared(data: Path) -> None:
     )
     result = json.loads((await finish(compared)).out)
     assert (result["n"], result["both"], result["p_value"]) == (4, 3, 1.0)
+
+
+def tree(search_id: str) -> list[pb.TreeNode]:
+    """One solution that is wrong everywhere but in the problem `add`, and two that are not."""
+
+    def leaf(identity: str, answer: str, samples: int) -> pb.TreeNode:
+        outcome = pb.NODE_OUTCOME_TERMINAL
+        step = {"step": f"print({answer})", "answer": answer, "tokens": 5, "mean_logprob": -1.0}
+        return pb.TreeNode(id=identity, parent="root", outcome=outcome, samples=samples, **step)
+
+    root = pb.TreeNode(id="root", outcome=pb.NODE_OUTCOME_OPEN, visits=3)
+    return [root, leaf("a", "4/2", 1), leaf("b", "1/2", 2)]
+
+
+async def test_trees_are_kept_and_every_answer_rule_is_told(data: Path) -> None:
+    search = ScriptedSearch(script, tree)
+    async with serving(search) as target:
+        ran = await run(target, data, "--method", "mcts")
+    assert ran.code == 0, ran.err
+    (summary,) = ran.runs
+    shares = {name: one["accuracy"] for name, one in summary["rules"].items()}
+    # The first solution answers "add", the one that was drawn twice "half".
+    assert shares == {
+        "first": 0.25,
+        "majority": 0.25,
+        "likeliest": 0.25,
+        "by_likelihood": 0.25,
+        "oracle": 0.5,
+    }
+    run_of = read_run(Path(summary["out"]))
+    right = {i for i, one in run_of.records.items() if one.rules["majority"].correct}
+    assert right == {"half"}
+    (kept,) = run_of.trees(run_of.records["add"])
+    assert {node.answer: node.correct for node in kept.nodes.values()} == {
+        "4/2": True,
+        "1/2": False,
+    }
 
 
 async def test_a_second_run_asks_only_for_what_is_missing(data: Path) -> None:

@@ -11,7 +11,9 @@ from services.search.rpc_server import SERVICE, SearchServicer
 from tests.integration.search.conftest import Rig, StartRig
 from tests.support.scripted import ScriptedPolicy, serving, solution
 from trainer.evaluation.methods import Method, parse_methods
+from trainer.evaluation.rules import choices
 from trainer.evaluation.service import connect
+from trainer.wire_trees import to_trees
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,6 +62,23 @@ async def test_majority_draws_its_samples_from_the_problem_alone(rig: StartRig) 
     assert found.usage.rollouts == 6
     assert found.answer == "2"
     assert found.alternatives[0].trajectories == 3
+
+
+async def test_the_trees_of_a_search_tell_what_each_rule_answers(rig: StartRig) -> None:
+    add = search_pb2_grpc.add_SearchServiceServicer_to_server
+    async with rig() as one:
+        different_answers(one.policy)
+        async with (
+            serving(add, SearchServicer(one.front), SERVICE) as target,
+            connect(target, patience_seconds=0) as service,
+        ):
+            found = await service.solve(one_method("best_of_n@6").request("p", "What is 1 + 1?"))
+            trees = to_trees(await service.tree(found.search_id), found.models.policy)
+    # No verdicts here: that is the grader's.
+    made = {rule: choice.answer for rule, choice in choices(trees).items()}
+    assert made["majority"] == found.answer == "2"
+    assert made["first"] == "100"
+    assert sum(node.outcome == "terminal" for node in trees[0].nodes) == 6
 
 
 async def test_search_ends_with_its_tokens(rig: StartRig) -> None:

@@ -5,15 +5,27 @@ import pytest
 
 from trainer.evaluation.records import RatedAnswer, Record, RunError, Usage
 from trainer.evaluation.report import PAGE_FILE, read_run, write
+from trainer.evaluation.rules import choices
 from trainer.evaluation.summary import summarise
+from trainer.evaluation.tree_files import TreeFiles
+from trainer.found_tree import FoundTree
 from trainer.problems.problem import Problem
 from trainer.trees import ROOT_ID, TreeNode
 
 PROBLEMS = [Problem("a", "Is 1 < 2 & 3?", "1", "Level 2"), Problem("b", "q", "2")]
 
 
-def record(identity: str, answer: str, correct: bool, tokens: int) -> Record:
+def tree(answer: str, correct: bool) -> FoundTree:
     leaf = {"text": "# Step 1: <b>print</b>\nprint(1)", "outcome": "terminal", "output": "1"}
+    return FoundTree(
+        [
+            TreeNode(id="n", parent=ROOT_ID, answer=answer, correct=correct, ppm_score=0.5, **leaf),
+            TreeNode(id="m", parent=ROOT_ID, text="boom()", outcome="failed", error="NameError"),
+        ]
+    )
+
+
+def record(identity: str, answer: str, correct: bool, tokens: int) -> Record:
     return Record(
         id=identity,
         question=PROBLEMS[0].question,
@@ -25,10 +37,7 @@ def record(identity: str, answer: str, correct: bool, tokens: int) -> Record:
         stop_reason="tokens",
         alternatives=[RatedAnswer(answer=answer, weight=1, trajectories=4, correct=correct)],
         usage=Usage(policy_tokens=tokens, rollouts=4),
-        nodes=[
-            TreeNode(id="n", parent=ROOT_ID, answer=answer, correct=correct, ppm_score=0.5, **leaf),
-            TreeNode(id="m", parent=ROOT_ID, text="boom()", outcome="failed", error="NameError"),
-        ],
+        rules=choices([tree(answer, correct)]),
         grader="math-verify 0",
         settings_digest="s",
     )
@@ -37,6 +46,8 @@ def record(identity: str, answer: str, correct: bool, tokens: int) -> Record:
 def run(folder: Path, suite: str, method: str, records: list[Record]) -> Path:
     folder.mkdir()
     settings = {"suite": suite, "method": method}
+    for one in records:
+        TreeFiles(folder).write(one, [tree(one.answer or "", one.correct)])
     lines = "".join(one.model_dump_json() + "\n" for one in records)
     (folder / "records.jsonl").write_text(lines)
     (folder / "run.json").write_text(json.dumps(settings))
@@ -67,6 +78,7 @@ def test_runs_stand_beside_each_other_and_the_paper(folders: list[Path], tmp_pat
     assert "pass@k of best_of_n@4" in page
     assert "Level 2" in page
     assert "95.0 %" in page  # the paper's Qwen2.5-Math-7B on GSM8K
+    assert "by_likelihood" in page
     assert "0.000500" in page  # 250 tokens at two dollars a million
 
 

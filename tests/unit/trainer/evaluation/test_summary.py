@@ -1,6 +1,7 @@
 import pytest
 
 from trainer.evaluation.records import Failure, RatedAnswer, Record, Usage
+from trainer.evaluation.rules import Choice
 from trainer.evaluation.summary import Summary, compare, summarise
 from trainer.problems.problem import Problem
 
@@ -71,11 +72,48 @@ def sampled(identity: str, right: int, wrong: int) -> Record:
     )
 
 
+def by_rules(identity: str, **right: bool) -> Record:
+    rules = {name: Choice(answer="1", correct=correct) for name, correct in right.items()}
+    return record(identity, answer="1", rules=rules)
+
+
+def test_answer_rules_stand_side_by_side_over_all_problems() -> None:
+    records = [
+        by_rules("a", majority=True, likeliest=False),
+        by_rules("b", majority=True, likeliest=True),
+        record("c", stop_reason="tokens"),
+        record("d", failure=Failure(code="INTERNAL", details="")),
+    ]
+    rules = summary_of("mcts", records, [problem(name) for name in "abcd"]).rules
+    assert {name: one.accuracy for name, one in rules.items()} == {
+        "majority": 0.5,
+        "likeliest": 0.25,
+    }
+    assert rules["majority"].ci95 == pytest.approx((0.15, 0.85), abs=1e-2)
+
+
+def test_a_run_that_kept_no_trees_of_a_solved_problem_has_no_rules() -> None:
+    records = [by_rules("a", majority=True), record("b", answer="1")]
+    assert summary_of("mcts", records, [problem("a"), problem("b")]).rules == {}
+
+
+def test_two_runs_are_compared_by_the_rules_that_are_named() -> None:
+    first = {"a": by_rules("a", majority=True, likeliest=False)}
+    second = {"a": by_rules("a", majority=False, likeliest=True)}
+    assert compare(first, second, ("majority", "majority")).only_first == ["a"]
+    assert compare(first, second, ("likeliest", "likeliest")).only_second == ["a"]
+    assert compare(first, second, ("majority", "likeliest")).both == 1
+    with pytest.raises(ValueError, match="rule 'best'"):
+        compare(first, second, ("", "best"))
+
+
 def test_independent_samples_give_pass_at_k() -> None:
     # The second problem has one sample that ended without an answer, which is a wrong one.
     records = [sampled("a", 2, 2), sampled("b", 0, 3)]
     summary = summary_of("best_of_n@4", records, [problem("a"), problem("b")])
     assert summary.pass_at_k == pytest.approx({1: 0.25, 2: (1 - 1 / 6) / 2, 4: 0.5})
+    assert summary.majority_at_k[1] == pytest.approx(0.25, abs=0.08)
+    assert set(summary.majority_at_k) == {1, 2, 4}
 
 
 def test_pass_at_k_is_not_given_for_a_tree_or_for_missing_samples() -> None:

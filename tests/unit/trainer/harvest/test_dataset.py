@@ -6,12 +6,13 @@ import pytest
 
 from rstar.bench.harvest import scripted_tree
 from tests.support.harvests import begin
+from trainer.found_tree import FoundTree
 from trainer.harvest import parts
 from trainer.harvest.dataset import searched
 from trainer.harvest.parts import DamagedPart
 from trainer.harvest.rows import FIELDS, rows
 from trainer.harvest.run import HarvestFolder
-from trainer.harvest.searched import Found, FoundTree
+from trainer.harvest.searched import Found
 from trainer.harvest.summary import summarise
 from trainer.trees import TreeNode
 
