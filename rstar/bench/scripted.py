@@ -102,6 +102,8 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
         """The limits."""
         return policy_pb2.InfoResponse(
             model_version=self.version,
+            prompt_version="scripted-0",
+            engine="scripted",
             trial_versions=self.trials,
             context_tokens=1_000_000,
             max_count=64,
@@ -154,6 +156,7 @@ class ScriptedPpm(ppm_pb2_grpc.PpmServiceServicer):
         return ppm_pb2.InfoResponse(
             ready=ready,
             model_version="scripted-ppm" if ready else "",
+            engine="scripted" if ready else "",
             scale=1.0 if ready else 0.0,
             context_tokens=1_000_000,
             max_batch=_MAX_BATCH,

@@ -7,6 +7,7 @@ chat, the reply continued inside an open Python block whose steps begin with `# 
 Pure text: offsets are in characters of the text that the model wrote.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ Chat = Callable[[list[dict[str, str]]], str]
 _FENCE = "```"
 _NEXT_STEP = "\n# Step"
 _BARE_MARKER = re.compile(r"# Step[ \d]*:?")
+_SAMPLE = "What is 1 + 1?"
 _NUMBER = re.compile(r"^# Step (\d{1,6})\b", re.MULTILINE)
 
 
@@ -58,6 +60,7 @@ class Piece:
 class Style(Protocol):
     """How one kind of model is asked. `steps` is always the partial solution before the reply."""
 
+    name: PromptStyle
     answer_source: AnswerSource
     special_tokens: bool
     """Whether the tokenizer adds its special tokens; where not, the prompt spells them out."""
@@ -92,9 +95,18 @@ def style_of(name: PromptStyle, chat: Chat) -> Style:
     return Bare() if name == "bare" else FewShotChat(chat)
 
 
+def version_of(style: Style) -> str:
+    """Name and hash of how a style puts problems; it changes when prompts do."""
+    first = style.prompt(_SAMPLE, ())
+    second = style.prompt(_SAMPLE, (Step("# Step 1: Add them\nprint(1 + 1)", True, "2"),))
+    digest = hashlib.sha256(f"{first}\n{second}".encode()).hexdigest()
+    return f"{style.name}-{digest[:8]}"
+
+
 class Bare:
     """The trajectory grammar of services.common.steps."""
 
+    name: PromptStyle = "bare"
     answer_source = AnswerSource.TEXT
     special_tokens = True
 
@@ -143,6 +155,7 @@ class FewShotChat:
     was stopped there, so it is not asked again; what it writes is the rest of that step.
     """
 
+    name: PromptStyle = "few_shot_chat"
     answer_source = AnswerSource.OUTPUT
     special_tokens = False
 

@@ -9,6 +9,7 @@ from services.common.inference.serving import Serving
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy import asks
+from services.policy.prompts import version_of
 from services.policy.sampler import Drawn, Served, sample
 from services.policy.settings import PolicySettings
 
@@ -40,6 +41,8 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
             max_in_flight=settings.max_in_flight,
             batch_sequences=settings.batch_sequences,
             trial_versions=self._serving.versions[1:],
+            prompt_version=version_of(served.style),
+            engine=served.engine.description,
         )
 
     @rpc.streaming

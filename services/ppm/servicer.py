@@ -43,6 +43,7 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
             max_batch=settings.max_batch,
             max_problem_chars=settings.max_problem_chars,
             max_in_flight=settings.max_in_flight,
+            engine=served.engine.description if served else "",
         )
 
     @rpc.unary

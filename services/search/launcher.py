@@ -1,5 +1,6 @@
 """Puts together what one search needs: clients, sandbox session, answers, driver."""
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from services.search.expander import Expander, Tools
 from services.search.holder import Holder
 from services.search.plan import Plan
 from services.search.schemas import SolveRequest
+from services.search.served import Served
 from services.search.settings import SearchSettings
 from services.search.store.events import Started, TrialTold
 from services.search.store.journal import Journal
@@ -37,6 +39,16 @@ class Launcher:
         if self._services.ppm is None:
             return None
         return await self._services.ppm.version(self._settings.dependency_timeout_seconds)
+
+    async def served(self) -> Served:
+        """What a search that begins now would be answered with. DependencyError, RejectedError."""
+        seconds = self._settings.dependency_timeout_seconds
+        policy = await self._services.policy.info("", seconds)
+        found = Served(policy.model_version, policy.prompt_version, policy.engine)
+        if self._services.ppm is None:
+            return found
+        ppm = await self._services.ppm.info(seconds)
+        return dataclasses.replace(found, ppm=ppm.model_version, ppm_engine=ppm.engine)
 
     async def policy_version(self, search_id: str, request: SolveRequest) -> str:
         """The version that a search is to draw from; empty for whichever is served.

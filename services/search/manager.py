@@ -21,6 +21,7 @@ from services.search.launcher import Launcher
 from services.search.options import MAX_SEED
 from services.search.plan import forest_config
 from services.search.schemas import Solution, SolveRequest
+from services.search.served import Served
 from services.search.settings import SearchSettings
 from services.search.store import keys
 from services.search.store.claims import Claims
@@ -124,6 +125,10 @@ class Manager:
             lease_seconds=settings.lease_seconds,
             adoption_seconds=settings.adoption_seconds,
         )
+
+    async def served(self) -> Served:
+        """What a search that begins now would be answered with. DependencyError, RejectedError."""
+        return await self._launcher.served()
 
     async def start(self) -> None:
         """Start the watch over the dependencies, and look after searches."""

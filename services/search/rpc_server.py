@@ -1,11 +1,13 @@
 """The gRPC SearchService: the REST API in protobuf."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Generator
 
 import grpc
 
 from services.common import rpc
+from services.common.grading.grader import GRADER_VERSION
 from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.search.access.errors import AccessError, Forbidden, QuotaExceeded
@@ -44,6 +46,16 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
 
     def __init__(self, front: Front) -> None:
         self._front = front
+
+    @rpc.unary
+    async def Info(  # noqa: N802 - the name in the contract
+        self, request: pb.InfoRequest, context: rpc.Context
+    ) -> pb.InfoResponse:
+        """What stands behind the service."""
+        with _statuses(context):
+            await self._caller(context)
+            served = await self._front.manager.served()
+            return pb.InfoResponse(**dataclasses.asdict(served), grader=GRADER_VERSION)
 
     @rpc.streaming
     async def Solve(  # noqa: N802 - the name in the contract

@@ -18,6 +18,9 @@ class ScriptedSearch(search_pb2_grpc.SearchServiceServicer):
     def __init__(self, script: Script, trees: Trees = lambda search_id: []) -> None:
         self.script = script
         self.trees = trees
+        self.info = pb.InfoResponse(
+            policy="policy-1", prompt_version="bare-1", policy_engine="engine 1, cpu, float32"
+        )
         self.requests: list[pb.SolveRequest] = []
         self.cancelled = 0
         self.most_at_once = 0
@@ -41,6 +44,12 @@ class ScriptedSearch(search_pb2_grpc.SearchServiceServicer):
             raise
         finally:
             self._at_once -= 1
+
+    @rpc.unary
+    async def Info(  # noqa: N802 - the name in the contract
+        self, request: pb.InfoRequest, context: rpc.Context
+    ) -> pb.InfoResponse:
+        return self.info
 
     @rpc.streaming
     async def Tree(  # noqa: N802 - the name in the contract

@@ -14,6 +14,8 @@ from trainer.evaluation.rules import Choice
 
 RUN_FILE = "run.json"
 RECORDS_FILE = "records.jsonl"
+MADE_WITH = ("policy", "ppm", "prompt_version", "policy_engine", "ppm_engine", "grader")
+"""What must be the same in all records of a run, since their results are averaged."""
 
 
 class RunError(Exception):
@@ -68,6 +70,9 @@ class Record(BaseModel):
         answer: what was answered; None where no solution was finished, or the call failed.
         correct: whether the grader accepts it; a failure is not correct.
         failure: set where the service gave no result.
+        policy, ppm: versions that answered; `ppm` is empty in an unguided search.
+        prompt_version: how problems were put to the policy.
+        policy_engine, ppm_engine: what computed them.
         rules: what each answer rule would have answered, by name; see trainer.evaluation.rules.
         seconds: wall clock as the caller saw it, retries included.
     """
@@ -85,6 +90,9 @@ class Record(BaseModel):
     usage: Usage = Usage()
     policy: str = ""
     ppm: str = ""
+    prompt_version: str = ""
+    policy_engine: str = ""
+    ppm_engine: str = ""
     alternatives: list[RatedAnswer] = []
     steps: list[Step] = []
     rules: dict[str, Choice] = {}
@@ -159,7 +167,7 @@ class RunFolder:
     def append(self, record: Record) -> None:
         """Keep a record; it is on the disk when this returns.
 
-        RunError where other models answered than before: their results must not be averaged.
+        RunError where other models, prompts, engines or graders were at work than before.
         """
         if self._file is None:
             raise RunError(f"{self.path} is not open")
@@ -195,15 +203,22 @@ class RunFolder:
             )
 
     def _check_models(self, record: Record) -> None:
-        for known in reversed(self.records.values()):
-            if not known.policy or not record.policy:
-                continue
-            if (known.policy, known.ppm) != (record.policy, record.ppm):
-                raise RunError(
-                    f"{self.path} was begun with policy {known.policy!r} and PPM {known.ppm!r}, "
-                    f"but {record.policy!r} and {record.ppm!r} answer; choose another --out"
-                )
+        """Only the newest record with models is looked at: those before it agree with it."""
+        if not record.policy:
             return
+        for known in reversed(self.records.values()):
+            if known.policy:
+                break
+        else:
+            return
+        for name in MADE_WITH:
+            before, now = getattr(known, name), getattr(record, name)
+            # What a record of an older service does not say cannot differ.
+            if before != now and (name in ("policy", "ppm") or (before and now)):
+                raise RunError(
+                    f"{self.path} was begun with {name} {before!r}, but {now!r} answers; "
+                    "choose another --out"
+                )
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def write(runs: Sequence[Run], folder: Path) -> Path:
         title="Evaluation: " + ", ".join(suites),
         runs=runs,
         graders=sorted({grader for run in runs for grader in run.summary.grader}),
+        engines=sorted({engine for run in runs for engine in run.summary.engine}),
+        prompts=sorted({prompt for run in runs for prompt in run.summary.prompt_version}),
         suites=[_suite(name, members, folder) for name, members in suites.items()],
         analyses=analyses,
         meanings=MEANINGS,

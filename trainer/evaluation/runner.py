@@ -46,6 +46,7 @@ class Runner:
         self._concurrency = concurrency
         self._models = models
         self._absences = 0
+        self._info: pb.InfoResponse | None = None
 
     def missing(self, problems: Sequence[Problem]) -> list[Problem]:
         """The problems without a result in the folder; failed ones are among them."""
@@ -97,6 +98,7 @@ class Runner:
             request = self._method.request(problem.id, problem.question)
             solution = await self._service.solve(request)
             nodes = await self._service.tree(solution.search_id)
+            info = await self._served(solution.models)
         except SolveFailed as failure:
             self._consider(failure)
             record.failure = Failure(code=failure.code.name, details=failure.details)
@@ -104,9 +106,16 @@ class Runner:
             self._absences = 0
             self._check_models(solution.models)
             await self._fill(record, solution)
+            self._fill_origin(record, info)
             await self._keep(record, to_trees(nodes, solution.models.policy))
         record.seconds = round(time.monotonic() - begun, 3)
         return record
+
+    async def _served(self, models: pb.Models) -> pb.InfoResponse:
+        """What stood behind a solution, asked for again whenever the models have changed."""
+        if self._info is None or (self._info.policy, self._info.ppm) != (models.policy, models.ppm):
+            self._info = await self._service.info()
+        return self._info
 
     def _consider(self, failure: SolveFailed) -> None:
         """Stop the run where the next problem would fail in the same way."""
@@ -160,6 +169,13 @@ class Runner:
         record.rules = choices(judged)
         # Compressing large trees takes longer than other problems should wait.
         await asyncio.to_thread(self._tree_files.write, record, judged)
+
+    def _fill_origin(self, record: Record, info: pb.InfoResponse) -> None:
+        """Left empty of a model that has been exchanged since: nobody can say it any more."""
+        if info.policy == record.policy:
+            record.prompt_version, record.policy_engine = info.prompt_version, info.policy_engine
+        if info.ppm == record.ppm:
+            record.ppm_engine = info.ppm_engine
 
 
 def _word(reason: pb.StopReason.ValueType) -> str:

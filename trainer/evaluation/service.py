@@ -18,6 +18,7 @@ CONNECT_SECONDS = 10.0
 KEY_VARIABLE = "RSTAR_API_KEY"
 OVERTIME_SECONDS = 60.0
 TREE_SECONDS = 60.0
+INFO_SECONDS = 20.0
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -69,6 +70,10 @@ class SearchService:
         """All nodes of a search's trees; SolveFailed where they cannot be had."""
         return await self._patiently(lambda: self._tree(search_id))
 
+    async def info(self) -> pb.InfoResponse:
+        """What stands behind the service; SolveFailed where it does not say."""
+        return await self._patiently(self._info)
+
     async def _patiently(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         """What an attempt gives, once the service is there and has room."""
         give_up = time.monotonic() + self._patience
@@ -91,6 +96,12 @@ class SearchService:
         except grpc.aio.AioRpcError as error:
             raise SolveFailed(error.code(), error.details() or "") from error
         raise SolveFailed(grpc.StatusCode.INTERNAL, "the stream ended without a solution")
+
+    async def _info(self) -> pb.InfoResponse:
+        try:
+            return await self._stub.Info(pb.InfoRequest(), timeout=INFO_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise SolveFailed(error.code(), error.details() or "") from error
 
     async def _tree(self, search_id: str) -> list[pb.TreeNode]:
         nodes: list[pb.TreeNode] = []

@@ -53,6 +53,8 @@ class Summary(BaseModel):
         policy_tokens_per_problem, seconds_per_problem, rollouts_per_problem: means over the
             problems that did not fail; seconds are those of the search itself, beside
             `concurrency` others.
+        policy, ppm, prompt_version, engine, grader: all that its records name; one each, but for
+            records of older versions of this project, which do not name all.
         dollars_per_problem: of the policy's tokens, by the price that was given; None without one.
         missing: problems of the suite that have no record yet.
     """
@@ -79,6 +81,8 @@ class Summary(BaseModel):
     stop_reasons: dict[str, int]
     policy: list[str]
     ppm: list[str]
+    prompt_version: list[str] = []
+    engine: list[str] = []
     grader: list[str]
     settings: dict[str, object]
     out: str
@@ -122,6 +126,8 @@ def summarise(
         stop_reasons=dict(Counter(record.stop_reason for record in finished).most_common()),
         policy=sorted({record.policy for record in finished if record.policy}),
         ppm=sorted({record.ppm for record in finished if record.ppm}),
+        prompt_version=sorted({one.prompt_version for one in finished if one.prompt_version}),
+        engine=sorted({one.policy_engine for one in finished if one.policy_engine}),
         grader=sorted({record.grader for record in records}),
         settings=dict(settings),
         out=out,

@@ -111,6 +111,7 @@ class Engine:
         model: the folder whose weights it computes with.
         context_tokens: longest prompt and continuation together.
         tokenizer: the model's tokenizer.
+        description: the engine's version, its device and the type that it computes in.
     """
 
     def __init__(self, llm: "AsyncLLM", model: Path) -> None:
@@ -123,6 +124,7 @@ class Engine:
         self._tokenizing = ThreadPoolExecutor(1, "tokenize")
         self.tokenizer: Any = llm.get_tokenizer()
         self.context_tokens: int = llm.model_config.max_model_len
+        self.description = _description(llm)
 
     async def tokenize(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The token ids of a text."""
@@ -280,6 +282,16 @@ def _build(settings: EngineSettings, model: Path, runner: str, adapters: Adapter
         return Engine(AsyncLLM.from_engine_args(arguments), model)
     except Exception as error:
         raise EngineError(f"cannot start on {model.name}: {error}") from error
+
+
+def _description(llm: "AsyncLLM") -> str:
+    """Its version, device and type, for records of what was measured."""
+    import vllm
+    from vllm.platforms import current_platform
+
+    device = "cpu" if current_platform.is_cpu() else current_platform.get_device_name()
+    number_type = str(llm.model_config.dtype).removeprefix("torch.")
+    return f"vllm {vllm.__version__}, {device}, {number_type}"
 
 
 def _set_environment(settings: EngineSettings) -> None:

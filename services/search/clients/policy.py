@@ -67,13 +67,17 @@ class PolicyClient:
 
         DependencyError, RejectedError.
         """
+        info = await self.info(search_id, timeout_seconds)
+        return info.model_version, list(info.trial_versions)
+
+    async def info(self, search_id: str, timeout_seconds: float) -> pb.InfoResponse:
+        """What the replica of a search says of itself. DependencyError, RejectedError."""
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.InfoResponse:
             stub = endpoint.stub(policy_pb2_grpc.PolicyServiceStub)
             return await stub.Info(pb.InfoRequest(), timeout=left)
 
-        info = await self._caller.call(attempt, key=search_id, timeout_seconds=timeout_seconds)
-        return info.model_version, list(info.trial_versions)
+        return await self._caller.call(attempt, key=search_id, timeout_seconds=timeout_seconds)
 
     async def propose(
         self,

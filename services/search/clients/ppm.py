@@ -48,13 +48,17 @@ class PpmClient:
 
         DependencyError, RejectedError.
         """
+        info = await self.info(timeout_seconds)
+        return info.model_version if info.ready else None
+
+    async def info(self, timeout_seconds: float) -> pb.InfoResponse:
+        """What it says of itself. DependencyError, RejectedError."""
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.InfoResponse:
             stub = endpoint.stub(ppm_pb2_grpc.PpmServiceStub)
             return await stub.Info(pb.InfoRequest(), timeout=left)
 
-        info = await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
-        return info.model_version if info.ready else None
+        return await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
 
     def scorer(self, search_id: str, problem: str, version: str = "") -> "Scorer":
         """The scorer of one search, by one version or, for the empty name, whichever is served."""

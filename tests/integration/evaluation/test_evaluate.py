@@ -149,6 +149,8 @@ async def test_trees_are_kept_and_every_answer_rule_is_told(data: Path) -> None:
     run_of = read_run(Path(summary["out"]))
     right = {i for i, one in run_of.records.items() if one.rules["majority"].correct}
     assert right == {"half"}
+    assert summary["prompt_version"] == ["bare-1"]
+    assert summary["engine"] == ["engine 1, cpu, float32"]
     (kept,) = run_of.trees(run_of.records["add"])
     assert {node.answer: node.correct for node in kept.nodes.values()} == {
         "4/2": True,

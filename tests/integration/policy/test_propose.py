@@ -1,6 +1,7 @@
 """Propose, as a caller sees it, on a real model."""
 
 import asyncio
+import re
 
 import grpc
 import pytest
@@ -23,6 +24,8 @@ async def test_info_names_the_model_and_the_limits(policy: Policy, smollm2: Stor
     assert info.context_tokens == 4096
     assert info.answer_source == pb.ANSWER_SOURCE_OUTPUT
     assert info.max_in_flight == info.max_count == MAX_IN_FLIGHT
+    assert info.prompt_version.startswith("few_shot_chat-")
+    assert re.fullmatch(r"vllm \S+, cpu, (float32|bfloat16)", info.engine)
 
 
 async def test_every_candidate_comes_with_its_steps_and_what_they_cost(

@@ -45,6 +45,14 @@ async def test_a_search_streams_progress_and_ends_in_its_solution(rig: StartRig)
         assert one.policy.requests[0].sampling.temperature == 0.0
 
 
+async def test_info_says_what_stands_behind_the_service(rig: StartRig) -> None:
+    async with rig() as one, stub(one) as client:
+        info = await client.Info(pb.InfoRequest())
+        assert (info.policy, info.prompt_version) == ("scripted", "scripted-0")
+        assert (info.policy_engine, info.ppm, info.ppm_engine) == ("scripted", "", "")
+        assert info.grader.startswith("math-verify ")
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [

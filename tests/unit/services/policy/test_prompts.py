@@ -1,11 +1,13 @@
 import contextlib
 import io
+import re
 
 import pytest
 
 from services.common.steps import END_OF_ANSWER, END_OF_CODE, END_OF_STEP, Step
+from services.policy import prompts
 from services.policy.examples import EXAMPLES
-from services.policy.prompts import AnswerSource, Bare, FewShotChat, Finish, style_of
+from services.policy.prompts import AnswerSource, Bare, FewShotChat, Finish, style_of, version_of
 
 FIRST = Step("# Step 1: Double it\nx = 2 * 3")
 SECOND = Step("# Step 2: Add one\ny = x + 1")
@@ -25,6 +27,21 @@ def few() -> FewShotChat:
 def test_the_manifest_names_the_style() -> None:
     assert isinstance(style_of("bare", chat), Bare)
     assert isinstance(style_of("few_shot_chat", chat), FewShotChat)
+
+
+def test_the_version_changes_with_whatever_the_model_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def other_chat(messages: list[dict[str, str]]) -> str:
+        return chat(messages).replace("<assistant>", "<bot>")
+
+    known = version_of(FewShotChat(chat))
+    assert re.fullmatch(r"few_shot_chat-[0-9a-f]{8}", known)
+    assert version_of(FewShotChat(chat)) == known
+    assert version_of(FewShotChat(other_chat)) != known
+    assert version_of(Bare()).startswith("bare-")
+    monkeypatch.setattr(prompts, "EXAMPLES", EXAMPLES[1:])
+    assert version_of(FewShotChat(chat)) != known
 
 
 class TestFewShotChat:

@@ -71,9 +71,14 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
         folder.append(record("c", policy="p1"))
         with pytest.raises(RunError, match=r"'p1'.*'p2'"):
             folder.append(record("d", policy="p2"))
+        with pytest.raises(RunError, match=r"grader 'g'.*'h'"):
+            folder.append(record("d", policy="p1", grader="h"))
         with pytest.raises(RunError, match=r"'v1' answer"):
             folder.append(record("e", policy="p1", ppm="v1"))
-        assert "d" not in folder.records
+        folder.append(record("f", policy="p1", prompt_version="bare-1"))
+        with pytest.raises(RunError, match=r"prompt_version 'bare-1'.*'bare-2'"):
+            folder.append(record("g", policy="p1", prompt_version="bare-2"))
+        assert set(folder.records) == {"a", "b", "c", "f"}
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:

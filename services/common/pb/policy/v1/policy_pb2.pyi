@@ -165,6 +165,8 @@ class InfoResponse(_message.Message):
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
     BATCH_SEQUENCES_FIELD_NUMBER: _builtins.int
     TRIAL_VERSIONS_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """Version of the served model, for example "qwen2.5-coder-0.5b"."""
     context_tokens: _builtins.int
@@ -181,6 +183,12 @@ class InfoResponse(_message.Message):
     """Candidates that may wait or run at once before RESOURCE_EXHAUSTED is answered."""
     batch_sequences: _builtins.int
     """Candidates that are computed at once; further ones wait. 0 where that is not known."""
+    prompt_version: _builtins.str
+    """How problems are put to the model: the prompt style and a hash of what it writes around a
+    problem, worked examples and chat template among it. It changes when prompts do.
+    """
+    engine: _builtins.str
+    """What computes, for example "vllm 0.32.0, cpu, float32"."""
     @_builtins.property
     def trial_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Versions served beside `model_version`, each by its LoRA adapter; a call gets one by naming it."""
@@ -197,10 +205,12 @@ class InfoResponse(_message.Message):
         max_in_flight: _builtins.int = ...,
         batch_sequences: _builtins.int = ...,
         trial_versions: _abc.Iterable[_builtins.str] | None = ...,
+        prompt_version: _builtins.str = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "batch_sequences", b"batch_sequences", "context_tokens", b"context_tokens", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version", "trial_versions", b"trial_versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "batch_sequences", b"batch_sequences", "context_tokens", b"context_tokens", "engine", b"engine", "max_count", b"max_count", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "max_steps", b"max_steps", "model_version", b"model_version", "prompt_version", b"prompt_version", "trial_versions", b"trial_versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,6 +104,7 @@ class InfoResponse(_message.Message):
     MAX_BATCH_FIELD_NUMBER: _builtins.int
     MAX_PROBLEM_CHARS_FIELD_NUMBER: _builtins.int
     MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
     """Whether a model is loaded and scores are given."""
     model_version: _builtins.str
@@ -118,6 +119,8 @@ class InfoResponse(_message.Message):
     """Longest problem, in characters."""
     max_in_flight: _builtins.int
     """Partial solutions that may wait or run at once before RESOURCE_EXHAUSTED is answered."""
+    engine: _builtins.str
+    """What computes, for example "vllm 0.32.0, cpu, float32"; empty where there is no model."""
     def __init__(
         self,
         *,
@@ -128,10 +131,11 @@ class InfoResponse(_message.Message):
         max_batch: _builtins.int = ...,
         max_problem_chars: _builtins.int = ...,
         max_in_flight: _builtins.int = ...,
+        engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "max_batch", b"max_batch", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "model_version", b"model_version", "ready", b"ready", "scale", b"scale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_tokens", b"context_tokens", "engine", b"engine", "max_batch", b"max_batch", "max_in_flight", b"max_in_flight", "max_problem_chars", b"max_problem_chars", "model_version", b"model_version", "ready", b"ready", "scale", b"scale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -244,6 +244,65 @@ NODE_OUTCOME_LIMIT: NodeOutcome.ValueType  # 4
 Global___NodeOutcome: _TypeAlias = NodeOutcome  # noqa: Y015
 
 @_typing.final
+class InfoRequest(_message.Message):
+    """InfoRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoRequest: _TypeAlias = InfoRequest  # noqa: Y015
+
+@_typing.final
+class InfoResponse(_message.Message):
+    """InfoResponse names what stands behind the service at this moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_ENGINE_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
+    PPM_ENGINE_FIELD_NUMBER: _builtins.int
+    GRADER_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Version of the policy."""
+    prompt_version: _builtins.str
+    """How problems are put to it; see prompt_version in policy.proto."""
+    policy_engine: _builtins.str
+    """What computes the policy; see engine in policy.proto."""
+    ppm: _builtins.str
+    """Version of the PPM; empty where none is published: searches are unguided."""
+    ppm_engine: _builtins.str
+    """What computes the PPM; empty where none is published."""
+    grader: _builtins.str
+    """What decides whether two answers are equal, with its version."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        prompt_version: _builtins.str = ...,
+        policy_engine: _builtins.str = ...,
+        ppm: _builtins.str = ...,
+        ppm_engine: _builtins.str = ...,
+        grader: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grader", b"grader", "policy", b"policy", "policy_engine", b"policy_engine", "ppm", b"ppm", "ppm_engine", b"ppm_engine", "prompt_version", b"prompt_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InfoResponse: _TypeAlias = InfoResponse  # noqa: Y015
+
+@_typing.final
 class Budget(_message.Message):
     """Budget ends a search when any part of it is spent. Zero means the server's default."""
 

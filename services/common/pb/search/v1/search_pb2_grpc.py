@@ -41,6 +41,11 @@ class SearchServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Info = channel.unary_unary(
+                '/rstar.search.v1.SearchService/Info',
+                request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoRequest.SerializeToString,
+                response_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoResponse.FromString,
+                _registered_method=True)
         self.Solve = channel.unary_stream(
                 '/rstar.search.v1.SearchService/Solve',
                 request_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveRequest.SerializeToString,
@@ -87,6 +92,13 @@ class SearchServiceServicer:
     metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
     slow, or says that this replica is stopping.
     """
+
+    def Info(self, request, context):
+        """Info says what a search that begins now would be answered with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Solve(self, request, context):
         """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
@@ -143,6 +155,11 @@ class SearchServiceServicer:
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Info': grpc.unary_unary_rpc_method_handler(
+                    servicer.Info,
+                    request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoRequest.FromString,
+                    response_serializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoResponse.SerializeToString,
+            ),
             'Solve': grpc.unary_stream_rpc_method_handler(
                     servicer.Solve,
                     request_deserializer=services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.SolveRequest.FromString,
@@ -195,6 +212,33 @@ class SearchService:
     metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
     slow, or says that this replica is stopping.
     """
+
+    @staticmethod
+    def Info(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.search.v1.SearchService/Info',
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoRequest.SerializeToString,
+            services_dot_common_dot_pb_dot_search_dot_v1_dot_search__pb2.InfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Solve(request,

@@ -40,6 +40,8 @@ class SearchServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
+    Info: _grpc.UnaryUnaryMultiCallable[_search_pb2.InfoRequest, _search_pb2.InfoResponse]
+    """Info says what a search that begins now would be answered with."""
     Solve: _grpc.UnaryStreamMultiCallable[_search_pb2.SolveRequest, _search_pb2.SolveResponse]
     """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
     Solution. Leaving the call cancels the search, unless it has an idempotency key.
@@ -73,6 +75,8 @@ class SearchServiceAsyncStub(SearchServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Info: _aio.UnaryUnaryMultiCallable[_search_pb2.InfoRequest, _search_pb2.InfoResponse]  # type: ignore[assignment]
+    """Info says what a search that begins now would be answered with."""
     Solve: _aio.UnaryStreamMultiCallable[_search_pb2.SolveRequest, _search_pb2.SolveResponse]  # type: ignore[assignment]
     """Solve runs one search. It sends a SolveProgress at once and after each trial and, last, the
     Solution. Leaving the call cancels the search, unless it has an idempotency key.
@@ -103,6 +107,14 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     metadata); UNAVAILABLE names the dependency (redis, policy, sandbox, ppm) that is down or too
     slow, or says that this replica is stopping.
     """
+
+    @_abc_1.abstractmethod
+    def Info(
+        self,
+        request: _search_pb2.InfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_pb2.InfoResponse, _abc.Awaitable[_search_pb2.InfoResponse]]:
+        """Info says what a search that begins now would be answered with."""
 
     @_abc_1.abstractmethod
     def Solve(
