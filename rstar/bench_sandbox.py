@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from rstar.bench.sandbox_cpu import cpu_ms_per_step
 from rstar.sandbox_probe import Probe, Stream, memory_bytes, serving, step_request
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 
@@ -45,6 +46,7 @@ _SNAPSHOTS: Final = 100
 _SESSION_ROOM: Final = 8
 _FORKCOST_STEPS: Final = 300
 _GONE_SECONDS: Final = 30.0
+_CPU_STEPS: Final = 600
 
 
 @dataclass
@@ -211,6 +213,10 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
         mode = await tree.mode()
         await replay.mode()
         by_kind = await rates(tree, seconds)
+        spent = {
+            kind: await cpu_ms_per_step(tree, code, _CPU_STEPS, 2)
+            for kind, code in (("light", _TRIVIAL), ("full", _TRIVIAL_IN_FULL))
+        }
         samples = await compare_prefixes(tree, replay, rounds)
         megabytes, teardown = await snapshots(tree)
         late = await overshoot(tree, max(2, rounds // 4))
@@ -223,6 +229,8 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
         # A trivial step as it is served, and in the interpreter that a prefix of sympy needs.
         "steps_per_second": by_kind["light"],
         "steps_per_second_full": by_kind["full"],
+        "cpu_ms_per_step": spent["light"],
+        "cpu_ms_per_step_full": spent["full"],
         "prefix8_ms_p50": round(deep, 2),
         "prefix8_over_prefix0": round(deep / flat, 3),
         "replay8_over_tree8": round(samples["replay, costly prefix of 8"].p50 / deep, 2),
@@ -240,7 +248,9 @@ def render(figures: dict[str, Any]) -> str:
     """The figures as text."""
     names = {
         "steps a second, 1 and 2 at once": figures["steps_per_second"].values(),
-        "  in the full interpreter": figures["steps_per_second_full"].values(),
+        "  the same, in the full interpreter": figures["steps_per_second_full"].values(),
+        "processor time a step, ms": [figures["cpu_ms_per_step"]["all"]],
+        "  in the full interpreter": [figures["cpu_ms_per_step_full"]["all"]],
         "step behind a costly prefix of 8, ms": [figures["prefix8_ms_p50"]],
         "  over a step behind none": [figures["prefix8_over_prefix0"]],
         "  replay over fork tree": [figures["replay8_over_tree8"]],

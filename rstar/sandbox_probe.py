@@ -32,7 +32,7 @@ class Probe:
     """
 
     def __init__(self, pid: int, channel: grpc.aio.Channel) -> None:
-        self._pid = pid
+        self.pid = pid
         self._stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
 
     async def mode(self) -> str:
@@ -80,10 +80,10 @@ class Probe:
     def processes(self) -> list[int]:
         """The processes below the server: its zygote and all interpreters."""
         parents = {pid: parent for pid, parent in map(_parent, _pids()) if parent}
-        found = {self._pid}
+        found = {self.pid}
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= more
-        return sorted(found - {self._pid})
+        return sorted(found - {self.pid})
 
 
 class Stream:

@@ -5,6 +5,8 @@ FIGURES = {
     "mode": "fork-tree",
     "steps_per_second": {"1": 250.0, "2": 480.0},
     "steps_per_second_full": {"1": 150.0, "2": 290.0},
+    "cpu_ms_per_step": {"client": 0.5, "warden": 1.1, "all": 3.64},
+    "cpu_ms_per_step_full": {"client": 0.6, "warden": 1.2, "all": 6.18},
     "prefix8_ms_p50": 5.5,
     "prefix8_over_prefix0": 1.1,
     "replay8_over_tree8": 12.0,
@@ -41,7 +43,19 @@ async def test_variants_take_turns_and_the_first_round_is_not_counted():
 
 def test_the_text_shows_every_figure():
     text = bench_sandbox.render(FIGURES)
-    for value in ("250.0, 480.0", "5.5", "1.1", "12.0", "0.1", "3.2", "1.2", "0.15", "fork-tree"):
+    for value in (
+        "250.0, 480.0",
+        "3.64",
+        "6.18",
+        "5.5",
+        "1.1",
+        "12.0",
+        "0.1",
+        "3.2",
+        "1.2",
+        "0.15",
+        "fork-tree",
+    ):
         assert value in text
     assert "(4.0 to 6.0)" in text
 
