@@ -15,8 +15,8 @@ log = logs.get(__name__)
 
 # Pauses before the first, second, ... attempt to replace a zygote; the last one repeats.
 _PAUSES_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-# A zygote is up within a few seconds of its predecessor's death, or something is wrong.
-_PATIENCE_SECONDS: Final = 10.0
+# A zygote is up within a few seconds of its predecessor's death, on a busy machine within twenty.
+_PATIENCE_SECONDS: Final = 30.0
 
 
 class Keeper:
@@ -66,6 +66,8 @@ class Keeper:
 
     async def wait_up(self) -> None:
         """Return when a zygote is up. ZygoteLost where none comes up in time."""
+        if self.up:
+            return
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._up.wait()
