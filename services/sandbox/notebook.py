@@ -4,7 +4,6 @@ A step's code runs in a namespace that lasts; if its last statement is an expres
 shown. Standard library only; no I/O but the captured output.
 """
 
-import ast
 import sys
 import traceback
 import types
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.sandbox.capture import Capture
+from services.sandbox.cell import compile_cell
 from services.sandbox.wire import Ending, Result
 
 
@@ -48,16 +48,12 @@ class Notebook:
         return Result(Ending.OK, capture.text(), capture.truncated)
 
     def _execute(self, code: str, filename: str, capture: Capture) -> None:
-        tree = ast.parse(code, filename)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        cell = compile_cell(code, filename)
         namespace = self._module.__dict__
-        # dont_inherit: this module's own __future__ flags are not the step's.
-        exec(compile(tree, filename, "exec", dont_inherit=True), namespace)  # noqa: S102
-        if isinstance(last, ast.Expr):
-            expression = ast.Expression(last.value)
-            value = eval(  # noqa: S307 - running untrusted code is this module's purpose
-                compile(expression, filename, "eval", dont_inherit=True), namespace
-            )
+        for program in cell.body:
+            exec(program, namespace)  # noqa: S102 - running untrusted code is its purpose
+        if cell.shown is not None:
+            value = eval(cell.shown, namespace)  # noqa: S307 - the same
             if value is not None:
                 capture.write(f"{value!r}\n")
 
