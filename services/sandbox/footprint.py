@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mremap.restype = ctypes.c_void_p
 
+_FAILED: Final = ctypes.c_void_p(-1).value
+_PRIVATE_ANONYMOUS: Final = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+_MAYMOVE_FIXED: Final = 1 | 2  # MREMAP_MAYMOVE | MREMAP_FIXED
+_MADV_HUGEPAGE: Final = 14
 _MADV_COLLAPSE: Final = 25
 _HUGE_PAGE: Final = 2 * 2**20
 # What the linker makes of a shared library: headers, code, constants, relocated constants, data.
@@ -72,6 +78,55 @@ def _protect(mapping: Mapping, access: int) -> None:
     """Where the kernel refuses (some policies do), the mapping stays as it is."""
     size = ctypes.c_size_t(mapping.end - mapping.start)
     _LIBC.mprotect(ctypes.c_void_p(mapping.start), size, access)
+
+
+def copy_code() -> int:
+    """Put the code of large libraries into private memory; returns how many MiB were.
+
+    A fork does not copy the page tables of files that were only read, so that each child would
+    fault its way through the interpreter's code anew; of private memory it does, which on huge
+    pages is an entry or two. The copies stay what the files were: readable and executable.
+    """
+    copied = 0
+    for mapping in mappings():
+        is_code = mapping.access == "r-xp" and mapping.name.startswith("/")
+        if is_code and mapping.end - mapping.start >= _HUGE_PAGE and _copy(mapping):
+            copied += (mapping.end - mapping.start) // 2**20
+    return copied
+
+
+def _copy(mapping: Mapping) -> bool:
+    """Replace a mapping of code by a copy of it; False, and it stays, where the kernel refuses."""
+    size = mapping.end - mapping.start
+    room = size + _HUGE_PAGE
+    begin = _LIBC.mmap(None, ctypes.c_size_t(room), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
+    if begin == _FAILED:
+        return False
+    # As far from the beginning of a huge page as what it replaces: such can be moved in one piece.
+    copy = begin + (mapping.start - begin) % _HUGE_PAGE
+    _LIBC.madvise(ctypes.c_void_p(copy), ctypes.c_size_t(size), _MADV_HUGEPAGE)
+    ctypes.memmove(copy, mapping.start, size)
+    refused = _LIBC.mprotect(ctypes.c_void_p(copy), ctypes.c_size_t(size), _READ_EXECUTE)
+    moved = not refused and _move(copy, size, mapping.start)
+    _unmap(begin, copy - begin)
+    _unmap(copy + size, begin + room - copy - size)
+    if not moved:
+        _unmap(copy, size)
+    return moved
+
+
+def _move(begin: int, size: int, to: int) -> bool:
+    """Move memory over other memory: in one call, after which either all or nothing has been."""
+    length = ctypes.c_size_t(size)
+    moved = _LIBC.mremap(
+        ctypes.c_void_p(begin), length, length, _MAYMOVE_FIXED, ctypes.c_void_p(to)
+    )
+    return bool(moved == to)
+
+
+def _unmap(begin: int, size: int) -> None:
+    if size:
+        _LIBC.munmap(ctypes.c_void_p(begin), ctypes.c_size_t(size))
 
 
 def collapse_heap() -> int:

@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 from collections.abc import Callable
 from typing import Final
 
@@ -92,6 +93,18 @@ def prctl(option: int, value: int) -> None:
     """prctl(2) with one argument; OSError where the kernel refuses."""
     word = ctypes.c_ulong
     _check(_LIBC.prctl(option, word(value), word(0), word(0), word(0)), f"prctl({option})")
+
+
+# Made once: what a call makes of its arguments is what a fresh process pays most for.
+_DIE_WITH_PARENT: Final = (
+    PR_SET_PDEATHSIG,
+    *map(ctypes.c_ulong, (signal.SIGKILL, 0, 0, 0)),
+)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent's thread dies; it cannot refuse."""
+    _LIBC_WITH_GIL.prctl(*_DIE_WITH_PARENT)
 
 
 def drop_capabilities() -> None:

@@ -1,6 +1,5 @@
 """How a light interpreter notices that a step needs the full one. Standard library only."""
 
-import importlib.abc
 import sys
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
@@ -8,8 +7,10 @@ from types import ModuleType
 from typing import NoReturn
 
 
-class Missing(importlib.abc.MetaPathFinder):
+class Missing:
     """The last of the finders: asked for what no other one has found.
+
+    Not derived from importlib.abc's class, which brings in a dozen modules and shared libraries.
 
     Whether the full interpreter has it, or raises ImportError as this one would, is its business.
 

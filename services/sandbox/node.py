@@ -4,11 +4,9 @@ It owns one channel to the warden and serves its commands until it is killed. Wh
 what a step can reach: standard library and this package's small modules only.
 """
 
-import contextlib
 import gc
 import mmap
 import os
-import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -41,12 +39,6 @@ def adopt(descriptor: int) -> None:
     os.closerange(CHANNEL + 1, MAX_DESCRIPTORS)
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the zygote dies."""
-    with contextlib.suppress(OSError):
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Node:
     """Serves the warden's commands on the channel.
 
@@ -67,6 +59,8 @@ class Node:
         self._draws = False
         self._channel = _channel(channel)
         self._packet = bytearray(wire.MAX_PACKET_BYTES)
+        # Address space, not memory: it is never written.
+        self._reserve = mmap.mmap(-1, _RESERVE_BYTES)
         self._fork = fork or linux.fork_sibling(syscalls.FORK_FLAGS)
 
     def serve(self) -> NoReturn:
@@ -94,16 +88,15 @@ class Node:
         return bytes(memoryview(self._packet)[:size]), descriptor
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the channel, and give back the reserve."""
         self._channel.close()
+        self._reserve.close()
 
     def _run(self, run: Run) -> None:
         self._seed(run)
-        # Address space, not memory: it is never written.
-        reserve = mmap.mmap(-1, _RESERVE_BYTES)
         result = self._notebook.run(run.code, run.output_bytes, self._end_flood)
-        reserve.close()
         if result.ending == wire.Ending.OUT_OF_MEMORY:
+            self._reserve.close()
             gc.collect()
         self._channel.send(wire.encode_result(result))
 
@@ -145,7 +138,7 @@ class Node:
             return
         # Before anything else: the parent's commands are none of the child's business.
         self._channel.close()
-        die_with_parent()
+        linux.die_with_parent()
         self._channel, run = self._open(gate)
         self._channel.send(wire.encode_hello(0))
         self._run(run)

@@ -26,7 +26,7 @@ STANDARD: Final = (
 
 # Left out of light interpreters: what few steps use, each with a shared library of its own.
 _NOT_LIGHT: Final = frozenset(
-    {"base64", "csv", "hashlib", "queue", "secrets", "unicodedata", "zlib"}
+    {"base64", "csv", "encodings.idna", "hashlib", "queue", "secrets", "unicodedata", "zlib"}
 )
 
 LIGHT: Final = tuple(name for name in STANDARD if name not in _NOT_LIGHT)

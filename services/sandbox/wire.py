@@ -7,8 +7,7 @@ parts are within their limits or raises Malformed. Standard library only, pure.
 
 import enum
 import struct
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MAX_TYPE_CHARACTERS: Final = 200
 MAX_MESSAGE_CHARACTERS: Final = 2000
@@ -38,8 +37,7 @@ class Command(enum.IntEnum):
     FORK = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Run one step.
 
     Attributes:
@@ -53,8 +51,7 @@ class Run:
     output_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What a step's process says of its step.
 
     Attributes:

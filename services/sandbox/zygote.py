@@ -15,7 +15,16 @@ import socket
 import sys
 from typing import Final
 
-from services.sandbox import confine, control, footprint, movement, node, preload, rehearsal
+from services.sandbox import (
+    confine,
+    control,
+    footprint,
+    linux,
+    movement,
+    node,
+    preload,
+    rehearsal,
+)
 from services.sandbox.confine import Bounds
 from services.sandbox.control import Request
 from services.sandbox.kinds import Kind
@@ -100,7 +109,7 @@ class Zygote:
         pid = os.fork()
         if pid == 0:
             try:
-                node.die_with_parent()
+                linux.die_with_parent()
                 node.adopt(channel)
                 confine.step(self._bounds, forks=self._forks)
                 self._become_node().serve()
@@ -168,6 +177,7 @@ def main(descriptor: int, kind: Kind, bounds: Bounds) -> None:
     # Steps' collections leave what is here alone, and so do not copy its pages.
     gc.freeze()
     footprint.merge_images()
+    footprint.copy_code()
     footprint.collapse_heap()
     isolation, baseline = confine.process(bounds)
     zygote.report(packages, isolation, baseline)
