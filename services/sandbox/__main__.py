@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import sys
 
+import uvloop
+
 from services.common import logs, metrics, rpc, telemetry
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.common.tls import TlsError
@@ -79,7 +81,7 @@ def main() -> int:
     settings = SandboxSettings(**chosen)
     telemetry.configure("sandbox", settings)
     try:
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))
     except (linux.Unsupported, rpc.AddressInUse, TlsError) as error:
         log.critical("cannot start", reason=str(error))
         return 1

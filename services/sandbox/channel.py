@@ -68,13 +68,13 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
             raise Closed(str(error)) from error
 
-    async def receive(self) -> tuple[bytes, int]:
+    async def receive(self, deadline: float | None = None) -> tuple[bytes, int]:
         """The next packet, and the pid of its sender, as the kernel knows it.
 
         What is over MAX_PACKET_BYTES is cut. Closed at the end of the stream. Descriptors that come
-        along are closed.
+        along are closed. TimeoutError at the deadline, a time of the loop's.
         """
-        packet, sender, descriptors = await self._receive(_CREDENTIALS_ROOM)
+        packet, sender, descriptors = await self._receive(_CREDENTIALS_ROOM, deadline)
         _close(descriptors)
         return packet, sender
 
@@ -83,10 +83,12 @@ class Channel:
         packet, _, descriptors = await self._receive(_CREDENTIALS_ROOM + _DESCRIPTOR_ROOM)
         return packet, descriptors
 
-    async def _receive(self, room: int) -> tuple[bytes, int, list[int]]:
+    async def _receive(
+        self, room: int, deadline: float | None = None
+    ) -> tuple[bytes, int, list[int]]:
         received = self._read(room)
         if received is None:
-            received = await self._wait(room)
+            received = await self._wait(room, deadline)
         packet, ancillary = received
         if not packet:
             raise Closed("the other end is closed")
@@ -103,14 +105,19 @@ class Channel:
             return b"", []
         return bytes(_BUFFER[:size]), ancillary
 
-    async def _wait(self, room: int) -> _Received:
+    async def _wait(self, room: int, deadline: float | None) -> _Received:
         self._room = room
-        self._waiter = self._loop.create_future()
+        waiter: asyncio.Future[_Received] = self._loop.create_future()
+        self._waiter = waiter
         self._watch()
+        # A timer for the future alone costs a fraction of asyncio.timeout, which is for tasks.
+        timer = None if deadline is None else self._loop.call_at(deadline, _time_out, waiter)
         try:
-            return await self._waiter
+            return await waiter
         finally:
             self._waiter = None
+            if timer is not None:
+                timer.cancel()
 
     def _watch(self) -> None:
         if not self._watched:
@@ -148,6 +155,11 @@ class Channel:
         self._on_unwatched = None
         self.end()
         self._socket.close()
+
+
+def _time_out(waiter: asyncio.Future[_Received]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
 
 
 def _read_ancillary(ancillary: "list[tuple[int, int, bytes]]") -> tuple[int, list[int]]:

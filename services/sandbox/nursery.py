@@ -183,8 +183,8 @@ class Nursery:
                 # Lies there when the child comes to read: it need not be woken a second time.
                 socket.send_fds(gate, [wire.encode_run(run)], [theirs.fileno()])
                 parent.ask_to_fork(its_gate.fileno())
-            async with asyncio.timeout(seconds):
-                packet, pid = await ours.receive()
+            deadline = asyncio.get_running_loop().time() + seconds
+            packet, pid = await ours.receive(deadline)
             self._check_hello(packet, pid)
             return self._adopt(pid, ours, leads=False, memory_bytes=parent.memory_bytes)
         except BaseException:

@@ -122,25 +122,24 @@ class Process:
             self._channel.send(wire.encode_run(run))
         except (Closed, OSError) as error:
             raise Ended(await self._ending()) from error
-        return await self.result(run, seconds)
+        return await self.result(run.output_bytes, seconds)
 
-    async def result(self, run: wire.Run, seconds: float) -> wire.Result:
+    async def result(self, output_bytes: int, seconds: float) -> wire.Result:
         """As `run`, where the process was made with the step to run already."""
         packet = await self._next_packet(seconds)
-        return wire.decode_result(packet, run.output_bytes)
+        return wire.decode_result(packet, output_bytes)
 
     async def _next_packet(self, seconds: float) -> bytes:
         try:
-            async with asyncio.timeout(seconds):
-                return await self._receive()
+            return await self._receive(asyncio.get_running_loop().time() + seconds)
         except TimeoutError as error:
             raise Overdue from error
         except Closed as error:
             raise Ended(await self._ending()) from error
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, deadline: float) -> bytes:
         while True:
-            packet, sender = await self._channel.receive()
+            packet, sender = await self._channel.receive(deadline)
             # Who else may hold the other end is a descendant or ancestor gone astray.
             if sender == self.pid:
                 return packet

@@ -68,8 +68,8 @@ async def run_step(process: Process, step: Step, limits: Limits) -> pb.RunRespon
 
 async def finish_step(process: Process, step: Step, limits: Limits) -> pb.RunResponse:
     """As run_step, in a process that was made with the step's order."""
-    run = order(step, limits)
-    return await _finish(process, process.result(run, limits.wall_seconds), step, limits)
+    running = process.result(limits.output_bytes, limits.wall_seconds)
+    return await _finish(process, running, step, limits)
 
 
 async def _finish(
