@@ -100,7 +100,7 @@ _COMPLETION = {
                 "role": "assistant",
                 "content": (
                     "Step 1: Multiply\n\n```python\nprint(6 * 7)\n```\n\n"
-                    "```output\n42\n```\n\nThe answer is $\\boxed{42}$."
+                    "```output\n42\n```\n\nThe answer is $\\boxed{42}$"
                 ),
                 "refusal": None,
             },

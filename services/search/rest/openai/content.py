@@ -12,7 +12,8 @@ def parts(solution: Solution) -> list[str]:
     """The text step by step, then the answer in a box, as graders of mathematics look for it."""
     if solution.answer is None:
         return [_NOTHING]
-    boxed = f"The answer is $\\boxed{{{solution.answer}}}$."
+    # No full stop: harnesses that look for the last number would take it for a part of one.
+    boxed = f"The answer is $\\boxed{{{solution.answer}}}$"
     return [f"{_step(step)}\n\n" for step in solution.steps] + [boxed]
 
 
