@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trainer.evaluation.records import Record
+from trainer.evaluation.rules import MEANINGS
 from trainer.evaluation.suites import Suite
 from trainer.evaluation.summary import Comparison, Summary
 
@@ -112,6 +113,21 @@ def runs_table(summaries: Sequence[Summary]) -> Table:
             f"{one.seconds_per_problem:.1f}",
             str(one.failures),
         )
+    return table
+
+
+def rules_table(summaries: Sequence[Summary]) -> Table:
+    """One row a run, one column an answer rule that any of them knows."""
+    rules = [rule for rule in MEANINGS if any(rule in one.rules for one in summaries)]
+    table = Table(box=None, pad_edge=False)
+    table.add_column("suite")
+    table.add_column("method")
+    for rule in rules:
+        table.add_column(rule, justify="right")
+    for one in summaries:
+        shares = [one.rules[rule].accuracy if rule in one.rules else None for rule in rules]
+        cells = [f"{100 * share:.1f}" if share is not None else "" for share in shares]
+        table.add_row(one.suite, one.method, *cells)
     return table
 
 

@@ -64,6 +64,15 @@ def evaluate(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    shuffle: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Take the problems in the random order of this seed: however far a run has come, "
+            "it is then a fair sample.",
+            show_default="in the order of the data",
+        ),
+    ] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,6 +150,7 @@ def evaluate(
         out=out or home() / "evaluations",
         target=target,
         limit=limit,
+        shuffle=shuffle,
         concurrency=concurrency,
         patience_seconds=patience,
         dollars_per_million=price,
@@ -174,7 +184,7 @@ def _versions(text: str) -> dict[str, str]:
 async def _evaluate(asked: "Evaluation", *, as_json: bool, up: bool) -> int:
     from rich.console import Console
 
-    from rstar.eval_view import View, runs_table
+    from rstar.eval_view import View, rules_table, runs_table
     from rstar.stack.preflight import PreflightError
     from rstar.stack.supervisor import StartError
     from services.common.grading.grader import GraderUnavailable
@@ -204,7 +214,11 @@ async def _evaluate(asked: "Evaluation", *, as_json: bool, up: bool) -> int:
     if as_json:
         print(jsonlib.dumps([summary.model_dump() for summary in summaries], indent=2))
     else:
-        Console(highlight=False).print(runs_table(summaries))
+        console = Console(highlight=False)
+        console.print(runs_table(summaries))
+        if any(summary.rules for summary in summaries):
+            console.print("\nright %, by answer rule:")
+            console.print(rules_table(summaries))
     return Exit.FAILED if any(summary.failures for summary in summaries) else Exit.OK
 
 
@@ -243,6 +257,14 @@ def suites() -> None:
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run.")],
     second: Annotated[Path, typer.Argument(help="Folder of another run on the same problems.")],
+    rules: Annotated[
+        str,
+        typer.Option(
+            help="Answer rule of both, or of each: majority, or majority,weighted; see the tables "
+            "of a run.",
+            show_default="each run's own",
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two runs problem by problem, with McNemar's exact test."""
@@ -254,8 +276,12 @@ def compare(
     from trainer.evaluation.summary import compare as compare_records
 
     try:
-        result = compare_records(read_records(first), read_records(second))
-        names = name_of(first), name_of(second)
+        pair = _rules(rules)
+        result = compare_records(read_records(first), read_records(second), pair)
+        names = [
+            f"{name_of(run)}{f' by {rule}' if rule else ''}"
+            for run, rule in zip((first, second), pair, strict=True)
+        ]
     except (RunError, ValueError) as error:
         Console(stderr=True).print(f"rstar: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(Exit.REFUSED) from error
@@ -263,6 +289,14 @@ def compare(
         print(jsonlib.dumps(result.model_dump(), indent=2))
     else:
         Console(highlight=False).print(comparison_text(result, *names), markup=False)
+
+
+def _rules(text: str) -> tuple[str, str]:
+    """The answer rules of two runs; one for both."""
+    first, *rest = (word.strip() for word in text.split(","))
+    if len(rest) > 1:
+        raise typer.BadParameter("one or two", param_hint="--rules")
+    return first, rest[0] if rest else first
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """An evaluation from end to end: problems, one run a method, summaries."""
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Evaluation:
         out: folder of the runs, one folder in it for each suite, method and settings.
         target: gRPC target of the search service.
         limit: most problems; None for all.
+        shuffle: seed of the order of the problems; None for the order of the data.
         concurrency: problems at once.
         patience_seconds: how long one problem is tried again while the service is down or busy.
         models: versions that must answer, by `policy` and `ppm`; others stop the run.
@@ -43,6 +45,15 @@ class Evaluation:
     patience_seconds: float
     dollars_per_million: float = 0.0
     models: Mapping[str, str] = field(default_factory=dict)
+    shuffle: int | None = None
+
+    def problems(self, source: Source) -> list[Problem]:
+        """The problems of a suite that are asked for; BadProblems where they cannot be read."""
+        if self.shuffle is None:
+            return source.read(self.limit)
+        problems = source.read()
+        random.Random(self.shuffle).shuffle(problems)  # noqa: S311 - no secret
+        return problems[: self.limit]
 
     def folder(self, settings: Mapping[str, object]) -> Path:
         """The folder of a run; other settings get another one."""
@@ -68,7 +79,7 @@ async def evaluate(asked: Evaluation, watcher: Watcher) -> list[Summary]:
         RunStopped, RunError: the evaluation cannot go on; what is done is kept.
     """
     # All are read before the first is run: a suite that is missing is said at once.
-    suites = [(source.suite, source.read(asked.limit)) for source in asked.sources]
+    suites = [(source.suite, asked.problems(source)) for source in asked.sources]
     async with connect(asked.target, asked.patience_seconds) as service, Grader() as grader:
         return [
             await _run(asked, suite, problems, method, service, grader, watcher)

@@ -2,8 +2,9 @@ import io
 
 from rich.console import Console
 
-from rstar.eval_view import View, comparison_text, runs_table
+from rstar.eval_view import View, comparison_text, rules_table, runs_table
 from trainer.evaluation.records import Failure, Record, Usage
+from trainer.evaluation.rules import Choice
 from trainer.evaluation.summary import Comparison, summarise
 from trainer.problems.problem import Problem
 
@@ -58,6 +59,32 @@ def test_the_table_has_a_row_a_run() -> None:
     console.print(runs_table([summary]))
     assert console.file.getvalue().splitlines()[1].split() == [
         *("s", "greedy", "2", "50.0", "9.5", "-", "90.5", "50.0", "80", "2.0", "0")
+    ]
+
+
+def test_answer_rules_have_a_column_each() -> None:
+    one = record("a").model_copy(update={"answer": "1"})
+    one.rules = {
+        "majority": Choice(answer="1", correct=True),
+        "oracle": Choice(answer="1", correct=True),
+    }
+    summaries = [
+        summarise(
+            {"suite": "s", "method": method},
+            [Problem("a", "q", "1")],
+            records,
+            concurrency=1,
+            dollars_per_million=0.0,
+            out="",
+        )
+        for method, records in (("mcts", [one]), ("greedy", [record("a")]))
+    ]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(rules_table(summaries))
+    assert [line.split() for line in console.file.getvalue().splitlines()] == [
+        ["suite", "method", "majority", "oracle"],
+        ["s", "mcts", "100.0", "100.0"],
+        ["s", "greedy"],
     ]
 
 
