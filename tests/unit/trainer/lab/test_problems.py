@@ -71,10 +71,9 @@ def test_held_out_problems_have_other_numbers_and_other_templates() -> None:
         return told.m, told.n
 
     assert not {first_number(one) for one in TRAIN} & {first_number(one) for one in HELD_OUT}
-    long = [one for one in HELD_OUT if len(one.sentences) > 3]
-    assert not {template(one.sentences) for one in TRAIN} & {
-        template(one.sentences) for one in long
-    }
+    # Stories of two sentences and a question have too few templates.
+    told = [{template(one.sentences) for one in some} for some in (TRAIN, HELD_OUT)]
+    assert all(one.count(" .") <= 2 for one in told[0] & told[1])
 
 
 def test_harder_problems_have_distractors() -> None:
