@@ -1,7 +1,8 @@
-"""The laboratory's tokenizer: whole words, single digits, the grammar's delimiters.
+"""The laboratory's tokenizer: whole words, numbers to 999, the grammar's delimiters.
 
 Small and closed: all that the laboratory's problems and solutions are written in, and nothing else.
-A word and its leading space are one token, so that text is what its tokens say, joined.
+A word and its leading space are one token, so that text is what its tokens say, joined. Digits go
+three to a token, as in Llama 3's tokenizer: copying a number is one thing to learn, not several.
 """
 
 import re
@@ -26,20 +27,15 @@ _BOX: Final = "\\boxed{"
 _WHOLE: Final = (
     _HEAD,
     _TAIL,
-    f"{grammar.CODE}\n",
-    f"\n{grammar.END_OF_STEP}",
-    f"\n{grammar.END_OF_CODE}",
-    f"\n{grammar.OUTPUT}",
-    grammar.END_OF_OUTPUT,
-    f"\n{grammar.ANSWER}",
-    grammar.END_OF_ANSWER,
+    # As training wants them: each a token of its own.
+    *grammar.DELIMITERS,
     "\n\n",
     "# Step",
     "print(",
     _BOX,
 )
 _PATTERN: Final = (
-    "|".join(re.escape(text) for text in _WHOLE) + r"| ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]|\s"
+    "|".join(re.escape(text) for text in _WHOLE) + r"| ?[A-Za-z]+| ?[0-9]{1,3}| ?[^\sA-Za-z0-9]|\s"
 )
 
 
@@ -54,7 +50,8 @@ def vocabulary() -> list[str]:
     words = " ".join(re.sub(r"\{\w+\}", " ", one.text) for one in WORDINGS)
     for word in [*re.findall(r"[A-Za-z]+|[.?]", words), *NAMES, *THINGS, *SIGNS, "print"]:
         found |= dict.fromkeys((word, f" {word}"))
-    for sign in [*"0123456789", *LETTERS, "+", "-", "*", "/", "=", ":", ")", "(", "}", "{", "."]:
+    numbers = [str(one).zfill(width) for width in (1, 2, 3) for one in range(10**width)]
+    for sign in [*numbers, *LETTERS, "+", "-", "*", "/", "=", ":", ")", "(", "}", "{", "."]:
         found |= dict.fromkeys((sign, f" {sign}"))
     return list(found)
 
