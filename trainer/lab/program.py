@@ -10,6 +10,7 @@ from typing import Final
 from trainer.lab.language import QUESTIONS, SIGNS, NotInLanguage, Op, Sentence
 
 LETTERS: Final = "abcdefgh"
+OPS: Final[tuple[Op, ...]] = ("add", "subtract", "multiply", "divide")
 
 
 @dataclass(frozen=True, slots=True)

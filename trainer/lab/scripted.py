@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trainer.lab.language import NotInLanguage, Op, read
-from trainer.lab.program import Line, Operand, Program, Quantity, last_step, understand
+from trainer.lab.language import NotInLanguage, read
+from trainer.lab.program import OPS, Line, Operand, Program, Quantity, last_step, understand
 from trainer.lab.tokenizer import pieces
-
-OPS: Final[tuple[Op, ...]] = ("add", "subtract", "multiply", "divide")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""The laboratory's base model: fluent, not able.
+
+It is pretrained by the policy's own trainer on solutions that are in form and make no sense: the
+numbers and quantities are those of the problem, in its order, but which operation joins them is
+drawn at random; and on short problems only. So it knows the grammar, and to copy and to chain; what
+the sentences mean and how to go on in longer stories, it learns by the rounds or not at all.
+"""
+
+import dataclasses
+import json
+import random
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from services.common.models.store import ModelStore, StoredModel
+from trainer.lab import tokenizer as words
+from trainer.lab.language import Sentence
+from trainer.lab.model import Shape, create
+from trainer.lab.problems import LabProblem, generate, is_new
+from trainer.lab.program import OPS, Program
+from trainer.training import policy
+from trainer.training.data import SolutionRow, StepRow
+from trainer.training.settings import PolicySettings
+
+VERSION: Final = "lab-base"
+LICENCE: Final = "Apache-2.0"
+_ROWS: Final = "rows.jsonl"
+_RANDOM: Final = "random"
+_TRAINING: Final = "training"
+
+
+@dataclass(frozen=True, slots=True)
+class Pretraining:
+    """How the base is made.
+
+    Attributes:
+        problems: as many; their seed is that of no other data of the laboratory.
+        levels: computations of the problems.
+        batch: problems an optimizer step.
+        learning_rate: the highest.
+        seed: of everything.
+    """
+
+    problems: int = 16_000
+    levels: tuple[int, ...] = (1, 2, 3)
+    batch: int = 32
+    learning_rate: float = 2e-3
+    seed: int = 7_001
+
+
+def make_base(store: ModelStore, folder: Path, shape: Shape, how: Pretraining) -> StoredModel:
+    """Pretrain and publish, or go on where that was broken off; the base of the store.
+
+    Args:
+        store: gets version VERSION, unless it has it.
+        folder: for what is on the way; may be removed afterwards.
+        shape: of the model.
+        how: it is pretrained.
+    """
+    if VERSION in store.versions("policy"):
+        return store.open("policy", VERSION)
+    folder.mkdir(parents=True, exist_ok=True)
+    _once(folder / _RANDOM, shape, how)
+    rows = [
+        idle_row(one, how.seed) for one in generate(how.problems, "train", how.seed, how.levels)
+    ]
+    text = "".join(json.dumps(row.model_dump(mode="json")) + "\n" for row in rows)
+    (folder / _ROWS).write_text(text, encoding="utf-8")
+    manifest = policy.train(_settings(folder, how))
+    return store.publish(
+        "policy",
+        VERSION,
+        folder / _TRAINING / manifest.model,
+        licence=LICENCE,
+        prompt_style="bare",
+        round=0,
+    )
+
+
+def idle_row(problem: LabProblem, seed: int) -> SolutionRow:
+    """A story with other numbers, and in the form of its solution a program of random operations.
+
+    Numbers of one to three digits, so that copying is learnt and not which numbers there are.
+    """
+    rng = random.Random(f"idle/{seed}/{problem.id}")  # noqa: S311 - no secret
+    told = [_renumbered(one, rng) for one in problem.sentences]
+    story = dataclasses.replace(problem, sentences=tuple(told))
+    lines = [dataclasses.replace(line, op=rng.choice(OPS)) for line in story.program.lines]
+    return solution_row(story, Program(tuple(lines)))
+
+
+def _renumbered(sentence: Sentence, rng: random.Random) -> Sentence:
+    """A sentence with other numbers where it has any; none that is kept for evaluation."""
+    while True:
+        n, m = (rng.randrange(1, 10 ** rng.randint(1, 3)) for _ in range(2))
+        told = dataclasses.replace(sentence, n=sentence.n and n, m=sentence.m and m)
+        if told.n == 0 or not is_new(told.n, told.m):
+            return told
+
+
+def solution_row(problem: LabProblem, program: Program) -> SolutionRow:
+    """A problem with a program as its solution; what the program prints is the answer."""
+    try:
+        printed = str(program.answer)
+    except ZeroDivisionError:
+        printed = "0"
+    *first, last = program.steps()
+    steps = [StepRow(text=text) for text in first]
+    steps.append(StepRow(text=last, ends_code=True, output=printed))
+    steps.append(StepRow(text=f"\\boxed{{{printed}}}"))
+    return SolutionRow(problem=problem.id, question=problem.question, steps=tuple(steps))
+
+
+def _once(folder: Path, shape: Shape, how: Pretraining) -> None:
+    """Write the random model whole or not at all; what lies there already is left as it is."""
+    if folder.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        create(Path(scratch) / _RANDOM, shape, how.seed)
+        (Path(scratch) / _RANDOM).rename(folder)
+
+
+def _settings(folder: Path, how: Pretraining) -> PolicySettings:
+    return PolicySettings(
+        data=(folder / _ROWS,),
+        base=folder / _RANDOM,
+        output=folder / _TRAINING,
+        seed=how.seed,
+        held_out=0.01,
+        max_tokens=words.CONTEXT_TOKENS,
+        epochs=1,
+        batch=how.batch,
+        micro_batch=how.batch,
+        learning_rate=how.learning_rate,
+        schedule="cosine",
+        warmup=0.1,
+        save_as="float32",
+    )
