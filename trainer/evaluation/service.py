@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -13,9 +14,11 @@ import grpc
 from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
 from services.common.pb.search.v1 import search_pb2_grpc
+from services.common.tls import ClientTls
 
 CONNECT_SECONDS = 10.0
 KEY_VARIABLE = "RSTAR_API_KEY"
+TLS_VARIABLES = ("RSTAR_TLS_CA", "RSTAR_TLS_CERT", "RSTAR_TLS_KEY")
 OVERTIME_SECONDS = 60.0
 TREE_SECONDS = 60.0
 INFO_SECONDS = 20.0
@@ -125,9 +128,11 @@ async def connect(target: str, patience_seconds: float) -> AsyncIterator[SearchS
 async def connected(target: str) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a gRPC target; ServiceAbsent where nothing answers within CONNECT_SECONDS.
 
-    It shows the API key of the variable RSTAR_API_KEY, if any.
+    It shows the API key of the variable RSTAR_API_KEY, if any. With RSTAR_TLS_CA, the authorities
+    of the service's certificate (PEM), it speaks TLS, and shows RSTAR_TLS_CERT with RSTAR_TLS_KEY.
+    tls.TlsError where a file cannot be read.
     """
-    async with rpc.channel(target, key=os.environ.get(KEY_VARIABLE)) as channel:
+    async with rpc.channel(target, _tls(), key=os.environ.get(KEY_VARIABLE)) as channel:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await channel.channel_ready()
@@ -136,3 +141,8 @@ async def connected(target: str) -> AsyncIterator[grpc.aio.Channel]:
                 f"nothing answers at {target}: start the stack with `rstar up`"
             ) from None
         yield channel
+
+
+def _tls() -> ClientTls | None:
+    paths = [Path(text) if (text := os.environ.get(name)) else None for name in TLS_VARIABLES]
+    return ClientTls(*paths) if any(paths) else None
