@@ -37,6 +37,14 @@ def harvest(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Searches of each problem.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="From which all seeds are derived.")] = 0,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Of the queue in Redis, where something else has to know it; no other harvest may "
+            "have it.",
+            show_default="one that nobody else has",
+        ),
+    ] = "",
     round_: Annotated[
         int, typer.Option("--round", min=0, help="Round of self-evolution, for the rows.")
     ] = 0,
@@ -111,6 +119,7 @@ def harvest(
             "seeds": seeds,
             "round": round_,
             "terminal_guided": terminal_guided,
+            **({"name": name} if name else {}),
         },
         redis_url=redis_url or f"unix://{home() / 'redis' / 'redis.sock'}",
         target=target,

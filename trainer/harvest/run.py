@@ -50,7 +50,7 @@ class HarvestSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")
     budget: dict[str, int | float]
     options: dict[str, int | float | str] = {}
     seed: int = Field(0, ge=0)
@@ -140,18 +140,21 @@ def create(path: Path, problems: Sequence[Problem], **settings: Any) -> HarvestF
         settings: fields of HarvestSettings.
 
     Raises:
-        BadRun: the folder holds another harvest.
+        BadRun: the folder holds another harvest, or a setting cannot be.
     """
-    wanted = HarvestSettings(
-        name=uuid.uuid4().hex,
-        problems=len(problems),
-        problems_digest=problems_digest(problems),
-        **settings,
-    )
+    try:
+        wanted = HarvestSettings(
+            **{"name": uuid.uuid4().hex, **settings},
+            problems=len(problems),
+            problems_digest=problems_digest(problems),
+        )
+    except ValidationError as error:
+        raise BadRun(str(error)) from error
     if (path / RUN_FILE).exists():
         folder = HarvestFolder(path)
         before, now = folder.settings.model_dump(), wanted.model_dump()
-        differing = sorted(n for n in now if n != "name" and before[n] != now[n])
+        compared = now if "name" in settings else now.keys() - {"name"}
+        differing = sorted(n for n in compared if before[n] != now[n])
         if differing:
             raise BadRun(
                 f"{path} holds a harvest with another {', '.join(differing)}; "

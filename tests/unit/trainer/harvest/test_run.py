@@ -52,6 +52,15 @@ def test_two_harvests_alike_have_queues_of_their_own(tmp_path: Path) -> None:
     assert begin(tmp_path / "a", 3).settings.name != begin(tmp_path / "b", 3).settings.name
 
 
+def test_a_queue_has_the_name_that_it_is_given(tmp_path: Path) -> None:
+    assert begin(tmp_path / "a", 1, name="n.r.two").settings.name == "n.r.two"
+    assert begin(tmp_path / "a", 1).settings.name == "n.r.two"
+    with pytest.raises(BadRun, match="another name"):
+        begin(tmp_path / "a", 1, name="n.r.three")
+    with pytest.raises(BadRun, match="name"):
+        begin(tmp_path / "b", 1, name="{another}")
+
+
 def test_what_is_no_harvest_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadRun, match="no harvest"):
         HarvestFolder(tmp_path)
