@@ -27,7 +27,7 @@ TABLE = CHART / "README.md"
 # Maps whose keys are the user's own.
 FREE = {
     "annotations", "nodeSelector", "affinity", "resources", "podDisruptionBudget",
-    "labels",
+    "labels", "config",
 }  # fmt: skip
 # What `settings` of a component may name; a variable that a service does not know it would ignore.
 SETTINGS = {
@@ -43,6 +43,12 @@ ENUMS = {
     "search.service.type": ["ClusterIP", "LoadBalancer", "NodePort"],
     "sandbox.require": ["any", "full"],
     "auth.mode": ["keys", "off"],
+    "autoscaling.by": ["hpa", "keda"],
+    "autoscaling.metrics": ["auto", "cpu", "custom"],
+    "redis.external.keda.tls": ["false", "true"],
+    "trainer.harvest.default.by": ["job", "keda"],
+    "trainer.training.default.by": ["job", "kubeflow"],
+    "trainer.training.default.kind": ["policy", "ppm"],
     "tls.certManager.issuerRef.kind": ["Issuer", "ClusterIssuer"],
 }
 BOUNDS = {
@@ -50,6 +56,13 @@ BOUNDS = {
     "search.service.port": {"minimum": 1, "maximum": 65535},
     "search.service.grpcPort": {"minimum": 1, "maximum": 65535},
 }
+# Maps of entries by name, each with the fields of the `default` beside it: where they stand, their
+# key, how many at least, and the length of a name, which goes into names of objects.
+MAPS = (
+    ("policy", "pools", 1, 20),
+    ("trainer.harvest", "runs", 0, 16),
+    ("trainer.training", "runs", 0, 16),
+)
 
 
 def schema_of(value: Any, path: str = "") -> dict[str, Any]:
@@ -78,13 +91,18 @@ def schema_of(value: Any, path: str = "") -> dict[str, Any]:
 def schema(values: dict[str, Any]) -> dict[str, Any]:
     """The schema of all values; `global` is Helm's own."""
     whole = schema_of(values)
-    pool = {"anyOf": [whole["properties"]["policy"]["properties"]["default"], {"type": "null"}]}
-    whole["properties"]["policy"]["properties"]["pools"] = {
-        "type": "object",
-        "minProperties": 1,
-        "propertyNames": {"pattern": "^[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?$"},
-        "additionalProperties": pool,
-    }
+    for component, entries, least, longest in MAPS:
+        properties = whole
+        for key in component.split("."):
+            properties = properties["properties"][key]
+        properties["properties"][entries] = {
+            "type": "object",
+            "minProperties": least,
+            "propertyNames": {"pattern": f"^[a-z0-9]([a-z0-9-]{{0,{longest - 2}}}[a-z0-9])?$"},
+            "additionalProperties": {
+                "anyOf": [properties["properties"]["default"], {"type": "null"}]
+            },
+        }
     whole["properties"]["global"] = {"type": "object"}
     return {"$schema": "https://json-schema.org/draft-07/schema#", "title": "rstar", **whole}
 

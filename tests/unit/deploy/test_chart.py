@@ -27,6 +27,23 @@ SETTINGS = {
     "POLICY": PolicySettings,
     "PPM": PpmSettings,
 }
+SCALED: dict[str, object] = {
+    "search__autoscaling__enabled": True,
+    "sandbox__autoscaling__enabled": True,
+    "policy__default__autoscaling__enabled": True,
+    "ppm__autoscaling__enabled": True,
+}
+TRAINED: dict[str, object] = {
+    "trainer__harvest__runs": {
+        "r2": {"problems": "/data/p.jsonl", "arguments": ["--round", "2"]},
+        "r3": {"problems": "owner/name", "by": "keda", "workers": 9},
+    },
+    "trainer__training__runs": {
+        "policy": {"nodes": 2, "gpus": 8, "config": {"sharding": "fsdp"}},
+        "ppm": {"kind": "ppm", "by": "kubeflow"},
+    },
+    "trainer__evolution": {"enabled": True, "config": {"rounds": 4}, "schedule": "0 3 * * 6"},
+}
 OPTIONS: list[dict[str, object]] = [
     {},
     {"ppm__enabled": False, "networkPolicy__enabled": False},
@@ -34,12 +51,22 @@ OPTIONS: list[dict[str, object]] = [
     {"redis__enabled": False, "redis__external__url": "redis://elsewhere:6379/0"},
     {"models__url": "s3://bucket/store", "models__credentialsSecret": "keys"},
     {"policy__pools": {"main": {"gpus": 2}, "small": {"model": "tiny"}}, "policyPool": "small"},
-    {"search__autoscaling__enabled": True, "sandbox__autoscaling__enabled": True},
+    SCALED,
+    {**SCALED, "autoscaling__by": "keda"},
+    TRAINED,
+    {**TRAINED, "tls__enabled": True, "tls__existingSecret": "mine"},
     {"gateway__enabled": True, "gateway__parentRefs": [{"name": "public"}]},
     {"sandbox__runtimeClassName": "gvisor", "sandbox__require": "any"},
     {"tracing__endpoint": "http://collector:4317"},
     {"auth__mode": "off"},
 ]
+
+
+def services(objects: list[dict[str, object]]) -> list[tuple[str, dict[str, object]]]:
+    """The pods of the four services."""
+    kinds = [(name, template) for name, template in pods(of_kind(objects, "Deployment"))]
+    assert len(kinds) >= 3
+    return kinds
 
 
 def variables(template: dict[str, object]) -> dict[str, str]:
@@ -72,7 +99,7 @@ def test_every_pod_is_as_restricted_as_can_be(render: Render, options: dict[str,
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
         assert not [volume for volume in spec["volumes"] if "hostPath" in volume], name
-        for container in spec["containers"]:
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False, name
             assert context["readOnlyRootFilesystem"] is True, name
@@ -86,9 +113,7 @@ def test_every_service_would_start_with_the_settings_of_the_chart(
     render: Render, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = set()
-    for name, template in pods(render(**options)):
-        if name.endswith("-redis"):
-            continue
+    for _, template in services(render(**options)):
         (container,) = template["spec"]["containers"]
         prefix = f"RSTAR_{container['name'].upper()}_"
         kind = SETTINGS[container["name"].upper()]
@@ -153,20 +178,25 @@ def test_probes_speak_grpc_where_kubernetes_does(render: Render) -> None:
 
 
 def test_old_clusters_get_the_apis_that_they_have(render: Render) -> None:
-    old = render(version="1.20.15", search__autoscaling__enabled=True)
-    new = render(version="1.37.0", search__autoscaling__enabled=True)
-    for objects, budget, scaler in (
-        (old, "policy/v1beta1", "autoscaling/v2beta2"),
-        (new, "policy/v1", "autoscaling/v2"),
+    one_node = {**TRAINED, "trainer__training__runs": {}}
+    old = render(version="1.20.15", **SCALED, **one_node)
+    new = render(version="1.37.0", **SCALED, **one_node)
+    for objects, budget, scaler, cron in (
+        (old, "policy/v1beta1", "autoscaling/v2beta2", "batch/v1beta1"),
+        (new, "policy/v1", "autoscaling/v2", "batch/v1"),
     ):
         assert {o["apiVersion"] for o in of_kind(objects, "PodDisruptionBudget")} == {budget}
         assert {o["apiVersion"] for o in of_kind(objects, "HorizontalPodAutoscaler")} == {scaler}
+        assert {o["apiVersion"] for o in of_kind(objects, "CronJob")} == {cron}
+        # What a failed pod means can be said from 1.26 on.
+        jobs = of_kind(objects, "Job")
+        assert {"podFailurePolicy" in o["spec"] for o in jobs} == {objects is new}
+    with pytest.raises(Refused, match="indexed Jobs"):
+        render(version="1.20.15", **TRAINED)
 
 
 def test_a_pod_is_killed_only_after_its_service_has_drained(render: Render) -> None:
-    for name, template in pods(render()):
-        if name.endswith("-redis"):
-            continue
+    for name, template in services(render()):
         variable = next(v for k, v in variables(template).items() if k.endswith("_DRAIN_SECONDS"))
         assert template["spec"]["terminationGracePeriodSeconds"] > float(variable), name
 
@@ -176,8 +206,9 @@ def test_the_sandbox_may_call_nobody(render: Render) -> None:
     sandbox = named(objects, "NetworkPolicy", "r-sandbox")["spec"]
     assert sandbox["policyTypes"] == ["Ingress", "Egress"]
     assert "egress" not in sandbox
-    (rule,) = sandbox["ingress"]
-    (peer,) = rule["from"]
+    called, metrics = sandbox["ingress"]
+    assert metrics["ports"] == [{"port": 9090}]
+    (peer,) = called["from"]
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "search"
     deny = named(objects, "NetworkPolicy", "r-default-deny")["spec"]
     assert "ingress" not in deny
@@ -207,6 +238,18 @@ def test_a_gpu_pool_asks_for_its_gpus_and_takes_the_gpu_image(render: Render) ->
         ({"search__replicas": "many"}, "/search/replicas"),
         ({"policyPool": "none"}, 'policyPool: "none" is not one of policy.pools'),
         ({"policy__pools": {"UPPER": {}}}, "UPPER"),
+        ({"autoscaling__by": "magic"}, "'hpa', 'keda'"),
+        ({"trainer__harvest__runs": {"r2": {}}}, "trainer.harvest.runs.r2.problems"),
+        ({"trainer__training__runs": {"a": {"kind": "orm"}}}, "'policy', 'ppm'"),
+        ({"trainer__evolution__enabled": True}, "trainer.evolution.config"),
+        (
+            {
+                "redis__enabled": False,
+                "redis__external__url": "redis://r",
+                "trainer__harvest__runs": {"r": {"problems": "a/b", "by": "keda"}},
+            },
+            "redis.external.keda.address",
+        ),
         ({"redis__enabled": False}, "give `url` or `existingSecret`"),
         ({"tls__enabled": True}, "give `existingSecret` or enable `certManager`"),
         ({"tracing__share": 2}, "/tracing/share"),

@@ -129,10 +129,15 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* Volumes and mounts that every service has. */}}
+{{/* Volumes and mounts that every pod of ours has. */}}
 {{- define "rstar.mounts" -}}
 - name: tmp
   mountPath: /tmp
+{{- if .Values.redis.external.caSecret }}
+- name: redis-ca
+  mountPath: /redis
+  readOnly: true
+{{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls
   mountPath: /tls
@@ -143,6 +148,12 @@ priorityClassName: {{ . }}
 {{- define "rstar.volumes" -}}
 - name: tmp
   emptyDir: {}
+{{- with .Values.redis.external.caSecret }}
+- name: redis-ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
 {{- if .Values.tls.enabled }}
 - name: tls
   secret:
@@ -163,7 +174,7 @@ metadata:
   labels:
     {{- include "rstar.labels" . | nindent 4 }}
 spec:
-  {{- if not (dig "autoscaling" "enabled" false .values) }}
+  {{- if eq (include "rstar.signal" .) "none" }}
   replicas: {{ .values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
@@ -272,47 +283,12 @@ spec:
       {{- include "rstar.selector" . | nindent 6 }}
 {{- end -}}
 
-{{/* A HorizontalPodAutoscaler. Takes root, component, values, metric, target. */}}
-{{- define "rstar.hpa" -}}
-{{- $current := semverCompare ">=1.23-0" .root.Capabilities.KubeVersion.Version -}}
-apiVersion: {{ ternary "autoscaling/v2" "autoscaling/v2beta2" $current }}
-kind: HorizontalPodAutoscaler
-metadata:
-  name: {{ include "rstar.name" .root }}-{{ .component }}
-  labels:
-    {{- include "rstar.labels" . | nindent 4 }}
-spec:
-  scaleTargetRef:
-    apiVersion: apps/v1
-    kind: Deployment
-    name: {{ include "rstar.name" .root }}-{{ .component }}
-  minReplicas: {{ .values.autoscaling.minReplicas }}
-  maxReplicas: {{ .values.autoscaling.maxReplicas }}
-  metrics:
-    {{- if and .metric (.root.Capabilities.APIVersions.Has "custom.metrics.k8s.io/v1beta1") }}
-    - type: Pods
-      pods:
-        metric:
-          name: {{ .metric }}
-        target:
-          type: AverageValue
-          averageValue: {{ .target | quote }}
-    {{- else }}
-    - type: Resource
-      resource:
-        name: cpu
-        target:
-          type: Utilization
-          averageUtilization: 75
-    {{- end }}
-{{- end -}}
-
-{{/* A headless Service. Takes root, component, ports. */}}
+{{/* A headless Service. Takes root, component, ports, and a name other than the component's. */}}
 {{- define "rstar.headless" -}}
 apiVersion: v1
 kind: Service
 metadata:
-  name: {{ include "rstar.name" .root }}-{{ .component }}
+  name: {{ include "rstar.name" .root }}-{{ default .component .name }}
   labels:
     {{- include "rstar.labels" . | nindent 4 }}
 spec:
