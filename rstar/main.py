@@ -8,15 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from rstar import (
-    bench_reload,
-    bench_sandbox,
-    bench_stopping,
     evaluate,
     harvest,
     keys,
     models,
 )
 from rstar.bench import cli as bench_cli
+from rstar.bench import sandbox as bench_sandbox
+from rstar.bench import stopping as bench_stopping
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +32,7 @@ bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on t
 bench.command("harvest")(bench_cli.harvest)
 bench.command("sandbox")(bench_sandbox.sandbox)
 bench.command("search")(bench_cli.search)
-bench.command("reload")(bench_reload.reload)
+bench.command("reload")(bench_cli.reload)
 bench.command("engine")(bench_cli.engine)
 bench.command("load")(bench_cli.load)
 bench.command("stopping")(bench_stopping.stopping)

@@ -1,4 +1,4 @@
-"""`rstar bench search`, `engine`, `load`, `harvest`; what they need is imported when they run."""
+"""Commands of `rstar bench`; what they need is imported when they run."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def search(
     ] = True,
 ) -> None:
     """Measure the search: nodes a second, its cost in Redis and CPU, flat or not."""
-    from rstar import bench_search
+    from rstar.bench import search
 
     try:
         counts = [int(part) for part in levels.split(",")]
@@ -29,8 +29,8 @@ def search(
         raise typer.BadParameter("numbers with commas between", param_hint="--levels") from error
     if min(counts) < 1:
         raise typer.BadParameter("1 or more problems", param_hint="--levels")
-    figures = asyncio.run(bench_search.measure(counts, nodes, growth, seconds, extras=extras))
-    print(json.dumps(figures, indent=2) if as_json else bench_search.render(figures))
+    figures = asyncio.run(search.measure(counts, nodes, growth, seconds, extras=extras))
+    print(json.dumps(figures, indent=2) if as_json else search.render(figures))
 
 
 def engine(
@@ -49,7 +49,7 @@ def engine(
     candidates: Annotated[int, typer.Option(min=1, help="Candidates at each expansion.")] = 8,
 ) -> None:
     """Measure how much of the engine's rate the search draws, with a real model."""
-    from rstar import bench_engine
+    from rstar.bench import engine
     from rstar.problems import BadProblems, read_problems
 
     try:
@@ -57,11 +57,11 @@ def engine(
     except BadProblems as error:
         raise typer.BadParameter(str(error), param_hint="--file") from error
     options = {"expansion": expansion, "candidates": candidates}
-    plan = bench_engine.Plan(
+    plan = engine.Plan(
         model, questions, problems, warm_up, seconds, tail, batch, candidate_tokens, options
     )
-    figures = asyncio.run(bench_engine.measure(plan))
-    print(json.dumps(figures, indent=2) if as_json else bench_engine.render(figures))
+    figures = asyncio.run(engine.measure(plan))
+    print(json.dumps(figures, indent=2) if as_json else engine.render(figures))
 
 
 def load(
@@ -71,13 +71,13 @@ def load(
     tokens: Annotated[int, typer.Option(min=1, help="Budget of each: one token a step.")] = 64,
 ) -> None:
     """Put the stack under load with k6 (in the extra `dev`): failures, overhead, memory."""
-    from rstar import bench_load
+    from rstar.bench import load
 
     program = shutil.which("k6")
-    if program is None or not bench_load.SCRIPT.exists():
+    if program is None or not load.SCRIPT.exists():
         raise typer.BadParameter("needs k6 on the PATH, and a checkout of the sources")
-    figures = asyncio.run(bench_load.measure(program, users, rounds, tokens))
-    print(json.dumps(figures, indent=2) if as_json else bench_load.render(figures))
+    figures = asyncio.run(load.measure(program, users, rounds, tokens))
+    print(json.dumps(figures, indent=2) if as_json else load.render(figures))
     raise typer.Exit(1 if figures["failed"] else 0)
 
 
@@ -98,7 +98,7 @@ def harvest(
 
     Prints JSON. Exit code 1 where a problem is not done exactly once.
     """
-    from rstar.bench_harvest import Simulation, simulate
+    from rstar.bench.harvest import Simulation, simulate
 
     asked = Simulation(problems, workers, processes, kill, nodes, lease, seed)
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home:
@@ -106,3 +106,21 @@ def harvest(
     print(json.dumps(figures, indent=2))
     if figures["done_once"] != problems or figures["failed"]:
         raise typer.Exit(1)
+
+
+def reload(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    swaps: Annotated[int, typer.Option(min=1, help="Exchanges.")] = 50,
+    callers: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    store: Annotated[
+        str | None, typer.Option(envvar="RSTAR_STORE", help="Model store that holds the model.")
+    ] = None,
+) -> None:
+    """Exchange SmolLM2-135M and a variant of it under load: failures, labels, pauses, memory."""
+    from rstar.bench.reload import measure, render
+    from services.common.models.store import ModelStore
+
+    with tempfile.TemporaryDirectory(prefix="rstar-reload-") as folder:
+        figures = asyncio.run(measure(ModelStore(store), Path(folder), swaps, callers))
+    print(json.dumps(figures, indent=2) if as_json else render(figures))
+    raise typer.Exit(1 if figures["failed_requests"] or figures["mislabelled"] else 0)

@@ -1,111 +1,181 @@
-"""A scripted searcher, and workers of a harvest that use it: the real queue, no models.
+"""`rstar bench harvest`: the queue of a harvest under a fleet of which a part is killed.
 
-`python -m rstar.bench.harvest` is a process of several such workers.
+Real Redis, queue, commits and parquet; the searches are scripted and take no time. Worker processes
+are killed at random moments and others started in their place, as Kubernetes would.
 """
 
-import argparse
 import asyncio
+import os
 import random
 import sys
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from services.common import logs
-from services.common.grading.grader import Grader
-from services.common.pb.search.v1 import search_pb2 as pb
-from trainer.found_tree import FoundTree
-from trainer.harvest.queue import Queue
-from trainer.harvest.run import HarvestFolder
-from trainer.harvest.searched import Found
-from trainer.harvest.worker import Pace, Worker
-from trainer.trees import ROOT_ID, TreeNode
+from rstar.stack.redis_server import RedisFolder
+from trainer.harvest import parts
+from trainer.harvest.queue import Queue, QueueDown
+from trainer.harvest.run import HarvestFolder, create
+from trainer.harvest.summary import summarise
+from trainer.problems.problem import Problem
+
+_START_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptedSearcher:
-    """Answers at once, or after `seconds`, with a graded tree of about `nodes` nodes."""
+class Simulation:
+    """What is simulated.
 
-    nodes: int = 40
-    seconds: float = 0.0
+    Attributes:
+        problems: one search each.
+        workers, processes: workers in all, spread evenly over processes.
+        kill: share of the workers that are killed, with their processes.
+        nodes: of each tree.
+        lease: in seconds.
+        seed: of the moments of the kills.
+    """
 
-    async def search(self, request: pb.SolveRequest) -> Found:
-        """The same tree for the same seed."""
-        await asyncio.sleep(self.seconds)
-        rng = random.Random(request.search.seed)  # noqa: S311 - no secret
-        return Found(
-            search=f"scripted-{request.search.seed}",
-            trees=[FoundTree(scripted_tree(rng, self.nodes), root_visits=self.nodes)],
-            policy="scripted",
-            stop_reason="rollouts",
+    problems: int
+    workers: int
+    processes: int
+    kill: float
+    nodes: int
+    lease: float
+    seed: int
+
+    @property
+    def each(self) -> int:
+        """Workers of one process."""
+        return max(1, self.workers // self.processes)
+
+    @property
+    def kills(self) -> int:
+        """Processes that are killed."""
+        return round(self.kill * self.workers / self.each)
+
+
+@dataclass(slots=True)
+class _Fleet:
+    command: list[str]
+    processes: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """One more process."""
+        self.processes.append(await asyncio.create_subprocess_exec(*self.command))
+
+    async def kill(self, rng: random.Random) -> None:
+        """Kill one at random, and start another."""
+        running = [one for one in self.processes if one.returncode is None]
+        if not running:
+            return
+        rng.choice(running).kill()
+        await self.start()
+
+    async def end(self) -> list[int]:
+        """Wait for all; their exit codes."""
+        return [await one.wait() for one in self.processes]
+
+    async def stop(self) -> None:
+        """Kill what still runs."""
+        for one in self.processes:
+            if one.returncode is None:
+                one.kill()
+            await one.wait()
+
+
+async def simulate(asked: Simulation, home: Path) -> dict[str, Any]:
+    """Run it in an empty folder; the figures."""
+    with closing(RedisFolder(home / "redis")) as redis:
+        server = await asyncio.create_subprocess_exec(
+            *redis.command(), stdout=asyncio.subprocess.DEVNULL
         )
+        try:
+            return await _harvest(asked, home / "harvest", redis.url)
+        finally:
+            server.terminate()
+            await server.wait()
 
 
-def scripted_tree(rng: random.Random, count: int) -> Sequence[TreeNode]:
-    """Solutions of five steps that branch off one another; half of them right."""
-    nodes: list[TreeNode] = []
-    while len(nodes) < count:
-        parent, depth = ROOT_ID, 1
-        if nodes and (before := rng.choice(nodes)).outcome == "open":
-            parent, depth = before.id, 5
-        for level in range(depth, 6):
-            ends, right = level == 5, rng.random() < 0.5
-            nodes.append(
-                TreeNode(
-                    id=f"{len(nodes):020x}",
-                    parent=parent,
-                    text=f"# Step {level}: add the next number\nx{level} = {rng.randrange(1000)}",
-                    outcome="terminal" if ends else "open",
-                    ends_code=ends,
-                    output="7" if ends else "",
-                    q=rng.uniform(-1, 1),
-                    visits=rng.randrange(1, 9),
-                    tokens=20,
-                    mean_logprob=-0.5,
-                    answer=("7" if right else "8") if ends else None,
-                    correct=right if ends else None,
-                    policy="scripted",
-                )
-            )
-            parent = nodes[-1].id
-    return nodes
+async def _harvest(asked: Simulation, out: Path, url: str) -> dict[str, Any]:
+    problems = [
+        Problem(f"p{i}", f"Problem {i}: what is {i} + {i}?", "7", str(i % 5))
+        for i in range(asked.problems)
+    ]
+    folder = create(out, problems, budget={"rollouts": 8})
+    async with Queue(url, folder.settings.name, "bench", lease_seconds=asked.lease) as queue:
+        await _until_up(queue)
+        begun = time.perf_counter()
+        await queue.feed(folder.settings.items)
+        fed, memory = time.perf_counter() - begun, await queue.memory()
+        command = [sys.executable, "-m", "rstar.bench.harvest_workers", str(out), url]
+        command += ["--workers", str(asked.each), "--lease", str(asked.lease)]
+        fleet = _Fleet([*command, "--nodes", str(asked.nodes)])
+        try:
+            for _ in range(asked.processes):
+                await fleet.start()
+            killed_at = await _kill_some(asked, fleet, queue)
+            codes = await fleet.end()
+        finally:
+            await fleet.stop()
+        seconds = time.perf_counter() - begun
+        await parts.publish_staged(folder, queue)
+        return {
+            **_figures(asked, folder),
+            "seconds": round(seconds, 1),
+            "items_per_second": round(asked.problems / seconds, 1),
+            "feed_seconds": round(fed, 2),
+            "killed_processes": codes.count(-9),
+            "killed_at_items": killed_at,
+            "other_exit_codes": sorted(set(codes) - {0, -9}),
+            "redis_bytes_fed": memory,
+            "redis_bytes_per_item": round(memory / asked.problems, 1),
+            "redis_bytes_done": await queue.memory(),
+        }
 
 
-async def work(
-    folder: Path, url: str, workers: int, lease: float, searcher: ScriptedSearcher
-) -> None:
-    """Run workers until the harvest is done."""
-    opened = HarvestFolder(folder)
-    # The scripted trees are graded, so that no grader is ever asked.
-    grader = Grader()
-
-    async def one() -> None:
-        name = f"scripted-{uuid.uuid4().hex[:12]}"
-        async with Queue(url, opened.settings.name, name, lease_seconds=lease) as queue:
-            pace = Pace(concurrency=4, part_items=16, part_seconds=5.0)
-            await Worker(opened, queue, searcher, grader, pace).work()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(one())
+async def _kill_some(asked: Simulation, fleet: _Fleet, queue: Queue) -> list[int]:
+    """Kill processes when chosen numbers of items are done, until all are; those numbers."""
+    rng = random.Random(asked.seed)  # noqa: S311 - no secret
+    moments = sorted(rng.sample(range(1, asked.problems * 9 // 10), asked.kills))
+    killed = []
+    while (tally := await queue.tally()).done < asked.problems:
+        while moments and tally.done >= moments[0]:
+            moments.pop(0)
+            killed.append(tally.done)
+            await fleet.kill(rng)
+        await asyncio.sleep(_LOOK_SECONDS)
+    return killed
 
 
-def main() -> int:
-    """Run one process of workers."""
-    parser = argparse.ArgumentParser(prog="python -m rstar.bench.harvest")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("redis_url")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--lease", type=float, default=10.0, help="seconds")
-    parser.add_argument("--nodes", type=int, default=40, help="of each tree")
-    parser.add_argument("--seconds", type=float, default=0.0, help="of each search")
-    chosen = parser.parse_args()
-    logs.configure("harvest", "warning")
-    searcher = ScriptedSearcher(chosen.nodes, chosen.seconds)
-    asyncio.run(work(chosen.folder, chosen.redis_url, chosen.workers, chosen.lease, searcher))
-    return 0
+def _figures(asked: Simulation, folder: HarvestFolder) -> dict[str, Any]:
+    summary = summarise(folder)
+    times: Counter[int] = Counter()
+    for path in parts.published(folder):
+        times.update(one.item for one in parts.index(path)[0])
+    return {
+        "problems": asked.problems,
+        "workers": asked.each * asked.processes,
+        "processes": asked.processes,
+        "done_once": sum(1 for item in range(asked.problems) if times[item] == 1),
+        "done_twice": sum(1 for count in times.values() if count > 1),
+        "failed": summary.failed,
+        "nodes": summary.nodes,
+        "parquet_bytes": summary.bytes,
+        "parquet_bytes_per_node": round(summary.bytes / max(summary.nodes, 1), 1),
+        "parts": summary.parts,
+        "machine": {"cores": os.cpu_count(), "load": [round(one, 1) for one in os.getloadavg()]},
+    }
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+async def _until_up(queue: Queue) -> None:
+    async with asyncio.timeout(_START_SECONDS):
+        while True:
+            try:
+                await queue.tally()
+                return
+            except QueueDown:
+                await asyncio.sleep(0.05)

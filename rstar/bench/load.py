@@ -1,97 +1,87 @@
-"""Many problems at once over the REST API, and what came of each."""
+"""`rstar bench load`: many users at once, sent by k6, against scripted models."""
 
 import asyncio
-import statistics
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
 
-import httpx
+from rstar.bench.rig import Rig, running
 
-_GRACE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one POST /solve gave.
-
-    Attributes:
-        nodes: of its tree; 0 where it failed.
-        tokens: new tokens of the policy.
-        seconds: until the answer was there.
-        fault: why it failed; empty otherwise.
-        answered: whether the search found an answer.
-    """
-
-    nodes: int
-    tokens: int
-    seconds: float
-    fault: str = ""
-    answered: bool = False
+SCRIPT: Final = Path(__file__).parent / "solve.js"
+_LOOK_SECONDS: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a round of problems gave."""
-
-    outcomes: Sequence[Outcome]
-    seconds: float
-
-    @property
-    def nodes(self) -> int:
-        """Nodes of all trees."""
-        return sum(one.nodes for one in self.outcomes)
-
-    @property
-    def tokens(self) -> int:
-        """New tokens of all searches."""
-        return sum(one.tokens for one in self.outcomes)
-
-    @property
-    def nodes_per_second(self) -> float:
-        """Nodes of all trees over the time from the first request to the last answer."""
-        return self.nodes / self.seconds
-
-    @property
-    def answered(self) -> int:
-        """Searches that found an answer."""
-        return sum(one.answered for one in self.outcomes)
-
-    @property
-    def faults(self) -> list[str]:
-        """Why searches failed, one line each."""
-        return [one.fault for one in self.outcomes if one.fault]
-
-    def quantile(self, percent: int) -> float:
-        """Seconds of a request at a percentile, 1 to 99."""
-        seconds = [one.seconds for one in self.outcomes]
-        if len(seconds) == 1:
-            return seconds[0]
-        return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
-
-
-async def solve_all(url: str, bodies: Sequence[dict[str, Any]], *, seconds: float) -> Load:
-    """Send all requests at once and wait for all answers, each at most `seconds` and a grace."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    timeout = httpx.Timeout(seconds + _GRACE_SECONDS)
-    begun = time.perf_counter()
-    async with httpx.AsyncClient(
-        base_url=url, timeout=timeout, limits=limits, trust_env=False
-    ) as client:
-        outcomes = await asyncio.gather(*(_solve(client, body) for body in bodies))
-    return Load(outcomes, time.perf_counter() - begun)
-
-
-async def _solve(client: httpx.AsyncClient, body: dict[str, Any]) -> Outcome:
-    begun = time.perf_counter()
+async def k6(program: str, url: str, environment: dict[str, int]) -> dict[str, Any]:
+    """Run the script; its summary. RuntimeError where k6 could not do its work."""
+    options = [f"--env={name}={value}" for name, value in environment.items()]
+    process = await asyncio.create_subprocess_exec(
+        *(program, "run", "--quiet", "--no-usage-report", f"--env=URL={url}", *options),
+        str(SCRIPT),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "K6_NO_USAGE_REPORT": "true"},
+    )
     try:
-        reply = await client.post("/solve", json=body)
-    except httpx.HTTPError as error:
-        return Outcome(0, 0, time.perf_counter() - begun, f"{type(error).__name__}: {error}")
-    seconds = time.perf_counter() - begun
-    if reply.status_code != httpx.codes.OK:
-        return Outcome(0, 0, seconds, f"{reply.status_code}: {reply.text[:200]}")
-    usage = reply.json()["usage"]
-    answered = reply.json()["answer"] is not None
-    return Outcome(usage["nodes"], usage["policy_tokens"], seconds, answered=answered)
+        printed, _ = await process.communicate()
+    except BaseException:
+        process.terminate()
+        await process.wait()
+        raise
+    # k6 exits with 99 where a threshold is crossed: the figures say which.
+    lines = [line for line in printed.decode().splitlines() if line.startswith("{")]
+    if not lines:
+        raise RuntimeError(f"k6 ended with code {process.returncode} and no figures")
+    figures: dict[str, Any] = json.loads(lines[-1])
+    return figures
+
+
+async def measure(program: str, users: int, rounds: int, tokens: int) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable."""
+    environment = {"USERS": users, "ROUNDS": rounds, "TOKENS": tokens}
+    async with running() as rig:
+        # Cold connections and modules that were never run.
+        await k6(program, rig.url, {"USERS": 1, "ROUNDS": 1, "TOKENS": tokens})
+        before = rig.memory_bytes("search")
+        sending = asyncio.create_task(k6(program, rig.url, environment))
+        peak = await _peak(rig, sending)
+        figures = await sending
+        after = rig.memory_bytes("search")
+    return figures | {
+        "users": users,
+        "search_mib": {
+            "before": round(before / 2**20),
+            "peak": round(peak / 2**20),
+            "after": round(after / 2**20),
+        },
+        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+    }
+
+
+async def _peak(rig: Rig, sending: "asyncio.Task[dict[str, Any]]") -> int:
+    """Most memory that the search held until the load was over."""
+    peak = 0
+    while not sending.done():
+        peak = max(peak, rig.memory_bytes("search"))
+        await asyncio.wait([sending], timeout=_LOOK_SECONDS)
+    return peak
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The figures as text."""
+
+    def row(name: str, key: str) -> str:
+        cells = ", ".join(f"{at} {value:.0f}" for at, value in figures[key].items())
+        return f"{name:32} {cells}"
+
+    memory = ", ".join(f"{when} {mib}" for when, mib in figures["search_mib"].items())
+    return "\n".join(
+        [
+            (
+                f"{figures['users']} users, {figures['requests']} requests, "
+                f"{figures['failed']} failed checks, {figures['nodes']} nodes, {figures['machine']}"
+            ),
+            row("request, ms", "request_ms"),
+            row("of it outside the search, ms", "outside_search_ms"),
+            f"{'memory of the search, MiB':32} {memory}",
+        ]
+    )

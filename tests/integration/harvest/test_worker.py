@@ -15,7 +15,7 @@ import grpc
 import pytest
 from pyarrow import parquet
 
-from rstar.bench.harvest import ScriptedSearcher
+from rstar.bench.harvest_workers import ScriptedSearcher
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2 as pb
 from tests.support.harvests import begin
@@ -284,7 +284,7 @@ async def test_a_part_that_is_lost_is_searched_again(tmp_path: Path, redis_url: 
 
 async def test_processes_that_are_killed_lose_nothing(tmp_path: Path, redis_url: str) -> None:
     folder = begin(tmp_path, 60)
-    command = (sys.executable, "-m", "rstar.bench.harvest", str(folder.path), redis_url)
+    command = (sys.executable, "-m", "rstar.bench.harvest_workers", str(folder.path), redis_url)
     options = ("--lease", "1", "--nodes", "10", "--seconds", "0.05")
     async with Queue(redis_url, folder.settings.name, "test", lease_seconds=1) as queue:
         await queue.feed(60)

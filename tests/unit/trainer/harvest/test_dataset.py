@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rstar.bench.harvest import scripted_tree
+from rstar.bench.harvest_workers import scripted_tree
 from tests.support.harvests import begin
 from trainer.found_tree import FoundTree
 from trainer.harvest import parts

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from rstar.bench_harvest import Simulation, simulate
+from rstar.bench.harvest import Simulation, simulate
 
 
 async def test_every_problem_is_done_once(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import os
 import time
 from typing import Any, Final, Literal
 
-from rstar.bench.load import Load, solve_all
 from rstar.bench.redis_meter import RedisMeter
 from rstar.bench.rig import Rig, running
+from rstar.bench.solving import Load, solve_all
 
 CANDIDATES: Final = 32
 # The reference's published code on such a machine, in nodes a second: the range over its ways to

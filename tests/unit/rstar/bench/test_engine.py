@@ -1,11 +1,11 @@
 """`rstar bench engine`: what is counted of a round, and the report."""
 
-from rstar import bench_engine
-from rstar.bench.load import Load, Outcome
+from rstar.bench import engine
 from rstar.bench.recorder import Drawn, Recorder
+from rstar.bench.solving import Load, Outcome
 from services.common.pb.policy.v1 import policy_pb2
 
-PLAN = bench_engine.Plan(
+PLAN = engine.Plan(
     model="tiny",
     questions=["What?"],
     problems=2,
@@ -25,7 +25,7 @@ async def test_only_what_is_drawn_in_the_counted_seconds_counts() -> None:
     for begun, ended in ((0.0, 20.0), (15.0, 25.0), (20.0, 40.0)):
         recorder.drawn.append(Drawn(request, 100, begun, ended))
     recorder.levels = [(0.0, 4), (20.0, 2)]
-    figures = bench_engine._figures(PLAN, recorder, Load([Outcome(1, 1, 35.0)], 35.0), 10.0, 30.0)
+    figures = engine._figures(PLAN, recorder, Load([Outcome(1, 1, 35.0)], 35.0), 10.0, 30.0)
     assert figures["tokens_per_second"] == (50 + 100 + 50) / 20
     assert figures["mean_in_flight"] == 3.0
     assert (figures["candidates"], figures["tokens_a_candidate"]) == (3, 100.0)
@@ -48,6 +48,6 @@ def test_the_text_has_both_rates_their_ratio_and_who_used_the_cores() -> None:
         "plain_batch": {"tokens_per_second": 70.3, "seconds": 60.0},
         "machine": {"cores": 2, "load": [1.0, 1.0, 1.0]},
     }
-    text = bench_engine.render(figures)
+    text = engine.render(figures)
     for shown in ("0.871", "61.2", "70.3", "90.1", "24.5", "policy 1.8", "503: gone"):
         assert shown in text

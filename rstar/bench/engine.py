@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rstar.bench.load import Load, solve_all
 from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
 from rstar.bench.rig import Rig, running
+from rstar.bench.solving import Load, solve_all
 from rstar.stack import ports
 from rstar.stack.config import LOOPBACK
 from services.common import home, rpc

@@ -1,5 +1,5 @@
-from rstar import bench_sandbox
-from rstar.bench_sandbox import Sample
+from rstar.bench import sandbox
+from rstar.bench.sandbox import Sample
 
 FIGURES = {
     "mode": "fork-tree",
@@ -35,14 +35,14 @@ async def test_variants_take_turns_and_the_first_round_is_not_counted():
 
         return measure
 
-    samples = await bench_sandbox.interleaved({"a": variant("a", 1), "b": variant("b", 1)}, 2)
+    samples = await sandbox.interleaved({"a": variant("a", 1), "b": variant("b", 1)}, 2)
     assert calls == ["a", "b"] * 3
     assert samples["a"].values == [3, 5]
     assert samples["b"].values == [4, 6]
 
 
 def test_the_text_shows_every_figure():
-    text = bench_sandbox.render(FIGURES)
+    text = sandbox.render(FIGURES)
     for value in (
         "250.0, 480.0",
         "3.64",
@@ -61,4 +61,4 @@ def test_the_text_shows_every_figure():
 
 
 async def test_in_process_exec_is_timed():
-    assert await bench_sandbox.in_process(("x = 1",)) > 0
+    assert await sandbox.in_process(("x = 1",)) > 0

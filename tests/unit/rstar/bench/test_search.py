@@ -1,7 +1,7 @@
 """The report of `rstar bench search`."""
 
-from rstar import bench_search
-from rstar.bench_search import problem
+from rstar.bench import search
+from rstar.bench.search import problem
 
 ROW = {
     "nodes": 1000,
@@ -22,7 +22,7 @@ BAD = ROW | {"nodes": 3000, "failed": 2, "faults": ["503: gone"], "bytes_per_nod
 
 
 def test_the_summary_weighs_levels_by_their_nodes() -> None:
-    summary = bench_search._summary({"levels": {"step": {"1": ROW, "8": BAD}}})
+    summary = search._summary({"levels": {"step": {"1": ROW, "8": BAD}}})
     assert summary["nodes_per_second"] == {"1": 123.4, "8": 123.4}
     assert summary["bytes_per_node"] == 301
     assert summary["redis_round_trips_per_node"] == 0.031
@@ -37,7 +37,7 @@ def test_the_text_shows_every_level_and_its_faults() -> None:
         "redis_round_trips_per_node": 0.04,
         "bytes_per_node": 231,
     }
-    text = bench_search.render(bench_search._summary(report) | report | {"growth": [window]})
+    text = search.render(search._summary(report) | report | {"growth": [window]})
     for shown in ("123.4", "226", "503: gone", "search 1.25, sandbox 5.5", "99.5", "64-79"):
         assert shown in text
 
@@ -47,7 +47,7 @@ def test_growth_is_cut_into_windows_free_of_the_samples_own_reads() -> None:
         {"at": float(i), "nodes": 100.0 * i, "bytes": 5000.0 + 20_000 * i, "reads": 9 + 7.0 * i}
         for i in range(11)
     ]
-    windows = bench_search._windows(seen, nodes=1000, points=5)
+    windows = search._windows(seen, nodes=1000, points=5)
     assert [one["nodes"] for one in windows] == [200, 400, 600, 800, 1000]
     for one in windows:
         assert one["nodes_per_second"] == 100.0
