@@ -9,7 +9,7 @@ BUDGET ?= --tokens 1200 --seconds 120
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev solve up test check format proto clean
+.PHONY: help setup setup-dev solve up test test-cluster check format proto clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ up: setup ## Start the whole stack and keep it running until Ctrl-C (MODEL=..., 
 
 test: setup-dev ## Run all tests (ARGS="-k name", ARGS=tests/unit)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: setup-dev ## Install the chart on a real control plane and try it (Debian 12, root; builds Kubernetes once)
+	$(BIN)/python scripts/kube_control_plane.py
+	$(if $(filter 0,$(shell id -u)),,sudo) unshare --net --mount --pid --fork --kill-child --mount-proc \
+		env HOME=$(HOME) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: setup-dev ## Lint, format, types, import rules, contracts
 	$(BIN)/ruff check

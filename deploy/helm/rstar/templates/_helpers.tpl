@@ -164,7 +164,7 @@ priorityClassName: {{ . }}
 
 {{/*
 A Deployment. Takes root, component, image, suffix, args, values (of the component), settings,
-extraEnv (a list), ports, healthPort, startSeconds, mounts, volumes, resources.
+extraEnv (a list), ports, probe, liveness, startup (by default the probe), startSeconds, mounts, volumes, resources.
 */}}
 {{- define "rstar.deployment" -}}
 apiVersion: apps/v1
@@ -237,9 +237,10 @@ spec:
             {{- range $name, $port := .ports }}
             - name: {{ $name }}
               containerPort: {{ $port }}
+              protocol: TCP
             {{- end }}
           startupProbe:
-            {{- .probe | nindent 12 }}
+            {{- .startup | default .probe | nindent 12 }}
             periodSeconds: 2
             failureThreshold: {{ div (add .startSeconds 1) 2 }}
           readinessProbe:
@@ -300,5 +301,6 @@ spec:
     - name: {{ $name }}
       port: {{ $port }}
       targetPort: {{ $name }}
+      protocol: TCP
     {{- end }}
 {{- end -}}

@@ -1,0 +1,83 @@
+"""A cluster with a real control plane, whose pods are processes of this machine.
+
+Run by `make test-cluster`, which gives it namespaces of its own: nothing outlives the tests.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.common.models.store import StoredModel
+from tests.cluster.api import Api, Object
+from tests.cluster.control_plane import ControlPlane
+from tests.cluster.kubelet.images import make_tools
+from tests.cluster.kubelet.network import Network
+from tests.cluster.kubelet.node import Node
+from tests.cluster.release import NAMESPACE, Release
+
+VALUES = Path(__file__).with_name("values.yaml")
+IMAGE_USER = 10001
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster and the platform's release in it."""
+
+    api: Api
+    node: Node
+    release: Release
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster(
+    tmp_path_factory: pytest.TempPathFactory, smollm2: StoredModel
+) -> AsyncIterator[Cluster]:
+    """The control plane, one node, volumes; the release is not installed."""
+    folder = tmp_path_factory.mktemp("cluster")
+    redis_cli = shutil.which("redis-cli")
+    assert redis_cli, "apt-get install redis-tools"
+    make_tools(folder / "tools", redis_cli)
+    network, plane = Network(), ControlPlane(folder / "control-plane")
+    await network.start()
+    api = await plane.start()
+    node = Node(api, network, folder / "pods", folder / "tools")
+    try:
+        await node.start()
+        await _make_volumes(api, folder / "volumes", smollm2)
+        await api.create("/api/v1/namespaces", _named("Namespace", NAMESPACE))
+        yield Cluster(api, node, Release(api, plane.kubeconfig, VALUES))
+    finally:
+        await node.stop()
+        await plane.stop()
+        await api.close()
+
+
+async def _make_volumes(api: Api, folder: Path, model: StoredModel) -> None:
+    """What an administrator without a provisioner makes by hand: volumes for models and Redis."""
+    models, redis = folder / "models", folder / "redis"
+    await asyncio.to_thread(_fill, models, redis, model)
+    for name, path, size in (("models", models, "5Gi"), ("redis", redis, "1Gi")):
+        volume = _named("PersistentVolume", name)
+        volume["spec"] = {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "hostPath": {"path": str(path)},
+        }
+        await api.create("/api/v1/persistentvolumes", volume)
+
+
+def _fill(models: Path, redis: Path, model: StoredModel) -> None:
+    shutil.copytree(model.path, models / "policy" / model.path.name)
+    redis.mkdir()
+    for path in (redis, models, *models.rglob("*")):
+        shutil.chown(path, IMAGE_USER, IMAGE_USER)
+
+
+def _named(kind: str, name: str) -> Object:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}

@@ -1,0 +1,120 @@
+"""A release of the chart, handled with the real helm."""
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cluster.api import Api, Object
+from tests.cluster.kubelet.images import REPO
+
+NAMESPACE = "rstar"
+NAME = "rstar"
+CHART = REPO / "deploy" / "helm" / "rstar"
+_HELM_SECONDS = 600
+
+
+class HelmFailed(Exception):  # noqa: N818 - what happened
+    """helm ended with an error; says its words."""
+
+
+def tool(name: str) -> Path:
+    """The path of helm or kubectl."""
+    script = REPO / "scripts" / "kube_tools.py"
+    found = subprocess.run(
+        [sys.executable, str(script), name], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return Path(found.stdout.strip())
+
+
+class Release:
+    """The platform as it stands in the cluster."""
+
+    def __init__(self, api: Api, kubeconfig: Path, *values: Path) -> None:
+        """With these files of values on every command."""
+        self._api = api
+        self._helm = str(tool("helm"))
+        self._values = [word for file in values for word in ("--values", str(file))]
+        self._env = os.environ | {"KUBECONFIG": str(kubeconfig)}
+
+    async def install(self, *more: str) -> str:
+        """Install, and wait until everything is ready."""
+        return await self._run("install", NAME, str(CHART), *self._values, *more)
+
+    async def upgrade(self, *more: str) -> str:
+        """Upgrade with more values, and wait until everything is ready."""
+        return await self._run("upgrade", NAME, str(CHART), *self._values, *more)
+
+    async def rollback(self, revision: int) -> str:
+        """Go back to a revision, and wait."""
+        return await self._run("rollback", NAME, str(revision))
+
+    async def uninstall(self) -> str:
+        """Take everything away, and wait."""
+        return await self._run("uninstall", NAME)
+
+    async def _run(self, *words: str) -> str:
+        command = [*words, "--namespace", NAMESPACE, "--wait", "--timeout", f"{_HELM_SECONDS}s"]
+        process = await asyncio.create_subprocess_exec(
+            self._helm,
+            *command,
+            env=self._env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), _HELM_SECONDS + 60)
+        if process.returncode:
+            raise HelmFailed(f"helm {' '.join(command)}: {said.decode()}")
+        return said.decode()
+
+    async def pods(self, component: str) -> list[Object]:
+        """Pods of a component that are not on their way out."""
+        found = await self._api.items(
+            f"/api/v1/namespaces/{NAMESPACE}/pods",
+            labelSelector=f"app.kubernetes.io/component={component}",
+        )
+        return [one for one in found if not one["metadata"].get("deletionTimestamp")]
+
+    async def address(self, service: str) -> str:
+        """The cluster address of a Service."""
+        found = await self._api.get(f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}-{service}")
+        if found is None:
+            raise LookupError(service)
+        address: str = found["spec"]["clusterIP"]
+        return address
+
+    async def admin_key(self) -> str:
+        """The key that the chart has made."""
+        found = await self._api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-auth")
+        if found is None:
+            raise LookupError("the chart has made no key")
+        return base64.b64decode(found["data"]["admin-key"]).decode()
+
+    async def leftovers(self) -> list[str]:
+        """What the release has left in its namespace, by kind and name."""
+        kinds = {
+            "/api/v1": ("pods", "services", "secrets", "configmaps", "persistentvolumeclaims"),
+            "/apis/apps/v1": ("deployments", "replicasets", "statefulsets"),
+            "/apis/batch/v1": ("jobs",),
+            "/apis/networking.k8s.io/v1": ("networkpolicies", "ingresses"),
+            "/apis/policy/v1beta1": ("poddisruptionbudgets",),
+        }
+        selector = {"labelSelector": f"app.kubernetes.io/instance={NAME}"}
+        return [
+            f"{kind}/{one['metadata']['name']}"
+            for group, names in kinds.items()
+            for kind in names
+            for one in await self._api.items(f"{group}/namespaces/{NAMESPACE}/{kind}", **selector)
+        ]
+
+
+def values(**content: object) -> list[str]:
+    """Arguments that set values: dots are written as two underscores."""
+    return [
+        word
+        for key, value in content.items()
+        for word in ("--set-json", f"{key.replace('__', '.')}={json.dumps(value)}")
+    ]

@@ -1,0 +1,138 @@
+"""The chart's life on a real API server, in order: each test goes on where the last one ended."""
+
+import asyncio
+import contextlib
+import random
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rstar.client import AsyncClient, Solution
+from tests.cluster.conftest import Cluster
+from tests.cluster.release import values
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+
+BUDGET = {"rollouts": 4, "tokens": 400, "seconds": 60}
+SEARCH = {"candidates": 2}
+
+
+@contextlib.asynccontextmanager
+async def client_of(cluster: Cluster) -> AsyncIterator[AsyncClient]:
+    """A client of the search's Service."""
+    url = f"http://{await cluster.release.address('search')}"
+    async with AsyncClient(url, api_key=await cluster.release.admin_key()) as client:
+        yield client
+
+
+def problem(number: int) -> str:
+    """A problem that no other has."""
+    return f"Tom has {number} apples and buys 3 more. How many apples does Tom have now?"
+
+
+class Load:
+    """Problems solved one after another, by some callers side by side."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.solutions: list[Solution] = []
+        self._client = client
+        self._over = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self, callers: int) -> AsyncIterator[None]:
+        """Go on while the block runs; then let the callers end. Raises what a caller has met."""
+        async with asyncio.TaskGroup() as group:
+            for caller in range(callers):
+                group.create_task(self._call(1000 * caller))
+            try:
+                yield
+            finally:
+                self._over.set()
+
+    async def _call(self, number: int) -> None:
+        while not self._over.is_set():
+            number += 1
+            self.solutions.append(await self._client.solve(problem(number), BUDGET, SEARCH))
+
+
+async def test_install_is_ready_and_solves(cluster: Cluster) -> None:
+    await cluster.release.install()
+    for component, count in {"search": 2, "sandbox": 1, "policy-main": 1, "redis": 1}.items():
+        pods = await cluster.release.pods(component)
+        assert len(pods) == count
+        assert all(one["status"]["phase"] == "Running" for one in pods)
+    async with client_of(cluster) as client:
+        solution = await client.solve(problem(1), BUDGET, SEARCH)
+    assert solution.usage.rollouts > 0
+    assert solution.usage.policy_tokens > 0
+
+
+async def test_an_upgrade_with_changed_values_fails_no_caller(cluster: Cluster) -> None:
+    before = {one["metadata"]["uid"] for one in await cluster.release.pods("search")}
+    async with client_of(cluster) as client:
+        load = Load(client)
+        async with load.running(callers=3):
+            await cluster.release.upgrade(
+                *values(search__settings__max_searches=48, sandbox__settings__max_queue=300)
+            )
+    after = await cluster.release.pods("search")
+    assert before.isdisjoint(one["metadata"]["uid"] for one in after)
+    assert {"name": "RSTAR_SEARCH_MAX_SEARCHES", "value": "48"} in (
+        after[0]["spec"]["containers"][0]["env"]
+    )
+    assert load.solutions
+
+
+async def test_no_search_is_lost_while_pods_are_scaled_and_killed(cluster: Cluster) -> None:
+    async with client_of(cluster) as client:
+        ids = [await client.submit(problem(n), BUDGET, SEARCH) for n in range(10)]
+        await cluster.release.upgrade(*values(search__replicas=3))
+        ids += [await client.submit(problem(n), BUDGET, SEARCH) for n in range(10, 20)]
+        await kill(cluster, "search")
+        await kill(cluster, "sandbox")
+        await asyncio.sleep(1)
+        ids += [await client.submit(problem(n), BUDGET, SEARCH) for n in range(20, 24)]
+        await cluster.release.upgrade(*values(search__replicas=1))
+        assert len(await cluster.release.pods("search")) == 1
+        outcomes = await asyncio.gather(*(solved(client, search_id) for search_id in ids))
+    assert len(outcomes) == 24
+    assert all(one.usage.rollouts > 0 for one in outcomes)
+
+
+async def kill(cluster: Cluster, component: str) -> None:
+    """Kill a pod's process from outside, as a failing machine does; the kubelet starts it again."""
+    chosen = random.choice(await cluster.release.pods(component))
+    for container in cluster.node.pods[chosen["metadata"]["uid"]].containers:
+        container.signal(signal.SIGKILL)
+
+
+async def solved(client: AsyncClient, search_id: str) -> Solution:
+    """The solution of a search that was submitted."""
+    async for event in client.watch(search_id):
+        if isinstance(event, Solution):
+            return event
+    raise AssertionError(f"{search_id} ended without a solution")
+
+
+async def test_roll_back(cluster: Cluster) -> None:
+    await cluster.release.rollback(1)
+    (pod, *_) = await cluster.release.pods("search")
+    assert {"name": "RSTAR_SEARCH_MAX_SEARCHES", "value": "32"} in (
+        pod["spec"]["containers"][0]["env"]
+    )
+    async with client_of(cluster) as client:
+        assert (await client.solve(problem(2), BUDGET, SEARCH)).usage.rollouts > 0
+
+
+async def test_uninstall_leaves_nothing_but_the_data(cluster: Cluster) -> None:
+    await cluster.release.uninstall()
+    async with asyncio.timeout(60):
+        while any("pods/" in one for one in await cluster.release.leftovers()):
+            await asyncio.sleep(0.5)
+    left = await cluster.release.leftovers()
+    assert sorted(left) == [
+        "persistentvolumeclaims/data-rstar-redis-0",
+        "persistentvolumeclaims/rstar-models",
+    ]
+    assert not cluster.node.pods
