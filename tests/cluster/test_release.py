@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rstar.client import AsyncClient, Solution
+from rstar.client import AsyncClient, Retry, Solution
 from tests.cluster.conftest import Cluster
 from tests.cluster.release import values
 
@@ -22,7 +22,10 @@ SEARCH = {"candidates": 2}
 async def client_of(cluster: Cluster) -> AsyncIterator[AsyncClient]:
     """A client of the search's Service."""
     url = f"http://{await cluster.release.address('search')}"
-    async with AsyncClient(url, api_key=await cluster.release.admin_key()) as client:
+    # The only sandbox and the only policy are killed too: new searches wait for their return.
+    patience = Retry(attempts=60, longest_pause_seconds=1.0)
+    key = await cluster.release.admin_key()
+    async with AsyncClient(url, api_key=key, retry=patience) as client:
         yield client
 
 
