@@ -24,7 +24,8 @@ from services.sandbox.step import Limits, Step, finish_step, order
 
 log = logs.get(__name__)
 
-_FORK_SECONDS: Final = 2.0
+# A tampered parent may never answer; an honest one on an overloaded machine needs a second or two.
+_FORK_SECONDS: Final = 5.0
 # A state that vanished meanwhile is made again; one that cannot be forked repeatedly is given up.
 _ATTEMPTS: Final = 3
 

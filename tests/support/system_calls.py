@@ -1,13 +1,9 @@
-"""System call numbers that the sandbox's attacks use, and a container runtime's default filter.
+"""System call numbers that the sandbox's attacks use.
 
 Numbers as in linux/arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
 
-import errno
 from typing import Final
-
-from services.sandbox import bpf
-from services.sandbox.bpf import Rule
 
 # x86_64, aarch64; None where the machine lacks the call.
 _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
@@ -97,6 +93,7 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "shmget": (29, 194),
     "signalfd4": (289, 74),
     "splice": (275, 76),
+    "socket": (41, 198),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "sysfs": (139, None),
@@ -114,84 +111,9 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "vhangup": (153, 58),
 }
 
-# What Docker's and containerd's default profile refuses to a process without capabilities.
-_REFUSED_IN_CONTAINERS: Final = (
-    "acct",
-    "add_key",
-    "adjtimex",
-    "bpf",
-    "chroot",
-    "clock_adjtime",
-    "clock_settime",
-    "delete_module",
-    "fanotify_init",
-    "finit_module",
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "get_mempolicy",
-    "init_module",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "ioperm",
-    "iopl",
-    "kcmp",
-    "kexec_file_load",
-    "kexec_load",
-    "keyctl",
-    "lookup_dcookie",
-    "mbind",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "move_pages",
-    "name_to_handle_at",
-    "nfsservctl",
-    "open_by_handle_at",
-    "open_tree",
-    "perf_event_open",
-    "pidfd_getfd",
-    "pivot_root",
-    "process_vm_readv",
-    "process_vm_writev",
-    "ptrace",
-    "quotactl",
-    "reboot",
-    "request_key",
-    "set_mempolicy",
-    "setdomainname",
-    "sethostname",
-    "setns",
-    "settimeofday",
-    "swapoff",
-    "swapon",
-    "sysfs",
-    "syslog",
-    "umount2",
-    "unshare",
-    "uselib",
-    "userfaultfd",
-    "ustat",
-    "vhangup",
-)
-
 
 def numbers(machine: str) -> dict[str, int]:
     """Number by name on a machine."""
     column = ("x86_64", "aarch64").index(machine)
     found = {name: row[column] for name, row in _NUMBERS.items()}
     return {name: number for name, number in found.items() if number is not None}
-
-
-def container_filter(machine: str) -> bytes:
-    """A filter as a container runtime puts on what it starts."""
-    known = numbers(machine)
-    rules = [
-        Rule(name, {machine: known[name]}, bpf.fail())
-        for name in _REFUSED_IN_CONTAINERS
-        if name in known
-    ]
-    rules.append(Rule("clone3", {machine: known["clone3"]}, bpf.fail(errno.ENOSYS)))
-    return bpf.assemble(rules, machine, default=bpf.ALLOW, foreign=bpf.ALLOW)
