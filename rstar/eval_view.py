@@ -137,10 +137,9 @@ def suites_table(suites: Iterable[Suite]) -> Table:
     table.add_column("suite")
     table.add_column("problems", justify="right")
     table.add_column("licence")
-    table.add_column("data set on the Hugging Face hub", overflow="fold")
+    table.add_column("huggingface.co/datasets/", overflow="fold")
     for one in suites:
-        address = f"https://huggingface.co/datasets/{one.dataset}"
-        table.add_row(one.name, str(one.problems), one.licence, address)
+        table.add_row(one.name, str(one.problems), one.licence, one.dataset)
     return table
 
 
@@ -152,6 +151,8 @@ def comparison_text(result: Comparison, first: str, second: str) -> str:
         f"  {second}: {result.second_accuracy:.1%}, alone right on {len(result.only_second)}",
         f"difference {result.difference:+.1%}, McNemar's exact test p = {result.p_value:.4f}",
     ]
+    if result.alike:
+        lines.append(f"{result.alike} of them alike in every answer and in tokens")
     if result.left_out:
         lines.append(f"{result.left_out} problems that only one of them has are left out")
     for name, ids in ((first, result.only_first), (second, result.only_second)):

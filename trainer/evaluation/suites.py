@@ -114,7 +114,7 @@ def find(name: str, folders: Sequence[Path]) -> Source:
     Args:
         name: a file's path; the name of a benchmark; or a hub data set's id (`owner/name`).
         folders: searched for `<name>.<ending>`, `<name>_<anything>.<ending>` and the same in their
-            `eval` folders, in this order, before the hub is asked.
+            `eval` folders, in this order, before the hub is asked. `<name>_train...` is not taken.
 
     Raises:
         BadProblems: it is none of these, or several files fit.
@@ -139,7 +139,13 @@ def _file_of(name: str, folder: Path) -> Path | None:
     for suffix in SUFFIXES:
         if (exact := folder / f"{name}{suffix}").is_file():
             return exact
-    parts = sorted(p for suffix in SUFFIXES for p in folder.glob(f"{name}_*{suffix}"))
+    parts = sorted(
+        path
+        for suffix in SUFFIXES
+        for path in folder.glob(f"{name}_*{suffix}")
+        # Nothing may be measured by accident on what models are trained on.
+        if not path.stem.removeprefix(f"{name}_").lower().startswith("train")
+    )
     if len(parts) > 1:
         raise BadProblems(
             f"suite {name!r}: several files fit, name one: {', '.join(map(str, parts))}"

@@ -189,6 +189,8 @@ class Comparison(BaseModel):
         both: problems that both solved.
         difference: accuracy of the second less that of the first.
         p_value: McNemar's exact test, two-sided.
+        alike: problems for which both found the same answers, each as often, for as many tokens: of
+            two runs with the same seeds, those that the engine has repeated.
         left_out: problems that only one run has, or has in another version.
     """
 
@@ -200,6 +202,7 @@ class Comparison(BaseModel):
     only_first: list[str]
     only_second: list[str]
     p_value: float
+    alike: int = 0
     left_out: int
 
 
@@ -242,5 +245,12 @@ def compare(
         only_first=only_first,
         only_second=only_second,
         p_value=statistics.mcnemar_exact(len(only_first), len(only_second)),
+        alike=sum(_findings(first[i]) == _findings(second[i]) for i in shared),
         left_out=len({*first, *second}) - n,
     )
+
+
+def _findings(record: Record) -> object:
+    """What a search found, without the order and the time."""
+    answers = sorted((one.answer, one.trajectories) for one in record.alternatives)
+    return record.failure is None, record.answer, answers, record.usage.policy_tokens

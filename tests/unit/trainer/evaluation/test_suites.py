@@ -38,6 +38,15 @@ def test_a_benchmark_is_found_in_a_folder_or_its_eval_folder(tmp_path: Path) -> 
     assert find("gsm8k", [tmp_path]).suite == "gsm8k"
 
 
+def test_training_data_are_never_taken_for_a_benchmark(tmp_path: Path) -> None:
+    write(tmp_path / "gsm8k_train.jsonl")
+    write(tmp_path / "gsm8k_TRAIN-1.jsonl")
+    assert find("gsm8k", [tmp_path]).path is None
+    inner = write(tmp_path / "eval" / "gsm8k_dev.jsonl")
+    assert find("gsm8k", [tmp_path]).path == inner
+    assert find(str(tmp_path / "gsm8k_train.jsonl"), []).read()
+
+
 def test_files_that_fit_equally_are_named(tmp_path: Path) -> None:
     write(tmp_path / "gsm8k_dev.jsonl")
     write(tmp_path / "gsm8k_test.jsonl")

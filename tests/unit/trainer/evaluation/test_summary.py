@@ -97,6 +97,14 @@ def test_a_run_that_kept_no_trees_of_a_solved_problem_has_no_rules() -> None:
     assert summary_of("mcts", records, [problem("a"), problem("b")]).rules == {}
 
 
+def test_problems_that_both_runs_solved_in_the_same_way_are_counted() -> None:
+    first = {"a": sampled("a", 2, 2), "b": sampled("b", 1, 3), "c": sampled("c", 1, 3)}
+    longer = sampled("b", 1, 3).model_copy(update={"usage": Usage(rollouts=4, policy_tokens=9)})
+    second = {"a": sampled("a", 2, 2), "b": longer, "c": sampled("c", 2, 2)}
+    assert compare(first, first).alike == 3
+    assert compare(first, second).alike == 1
+
+
 def test_two_runs_are_compared_by_the_rules_that_are_named() -> None:
     first = {"a": by_rules("a", majority=True, likeliest=False)}
     second = {"a": by_rules("a", majority=False, likeliest=True)}
