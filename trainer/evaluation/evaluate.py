@@ -105,20 +105,34 @@ async def _run(
         missing = {problem.id for problem in runner.missing(problems)}
         kept = [folder.records[p.id] for p in problems if p.id not in missing]
         watcher.begin(f"{suite} {method.name}", len(problems), kept)
-        await runner.run(problems, watcher.report)
-        # Records of problems beyond the limit stay in the folder, but do not count.
-        records = [folder.records[p.id] for p in problems if p.id in folder.records]
-        summary = summarise(
-            settings,
-            problems,
-            records,
-            concurrency=asked.concurrency,
-            dollars_per_million=asked.dollars_per_million,
-            out=str(folder.path),
-        )
-        text = json.dumps(summary.model_dump(), indent=2)
-        (folder.path / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+        try:
+            await runner.run(problems, watcher.report)
+        finally:
+            # Also of a run that was cut off: what is there can be looked at and compared.
+            summary = _summed_up(asked, settings, problems, folder)
         return summary
+
+
+def _summed_up(
+    asked: Evaluation,
+    settings: Mapping[str, object],
+    problems: Sequence[Problem],
+    folder: RunFolder,
+) -> Summary:
+    """The summary of what a run has by now, which is also left in its folder."""
+    # Records of problems beyond the limit stay in the folder, but do not count.
+    records = [folder.records[p.id] for p in problems if p.id in folder.records]
+    summary = summarise(
+        settings,
+        problems,
+        records,
+        concurrency=asked.concurrency,
+        dollars_per_million=asked.dollars_per_million,
+        out=str(folder.path),
+    )
+    text = json.dumps(summary.model_dump(), indent=2)
+    (folder.path / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    return summary
 
 
 def name_of(path: Path) -> str:

@@ -80,7 +80,7 @@ def read_run(folder: Path) -> Run:
     try:
         summary = Summary.model_validate_json((folder / SUMMARY_FILE).read_bytes())
     except OSError as error:
-        raise RunError(f"{folder}: no finished run of an evaluation ({error})") from error
+        raise RunError(f"{folder}: no run of an evaluation that has ended ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

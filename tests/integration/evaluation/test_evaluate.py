@@ -253,7 +253,7 @@ async def test_a_signal_cancels_the_searches_and_keeps_what_is_done(
 ) -> None:
     search = ScriptedSearch(script)
     async with serving(search) as target:
-        await run(target, data, "--method", "greedy", "--limit", "1")
+        first = await run(target, data, "--method", "greedy", "--limit", "1")
         search.hold = asyncio.Event()
         process = await start(target, data, "--method", "greedy", "--concurrency", "2")
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -264,8 +264,11 @@ async def test_a_signal_cancels_the_searches_and_keeps_what_is_done(
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while search.cancelled < 2:
                 await asyncio.sleep(0.05)
+        cut_off = read_run(Path(first.runs[0]["out"])).summary
         search.hold = None
         again = await run(target, data, "--method", "greedy")
+    # The run that was cut off can be looked at.
+    assert (cut_off.n, cut_off.missing) == (1, 3)
     assert ran.code == 130
     assert "Traceback" not in ran.err
     assert again.runs[0]["n"] == 4

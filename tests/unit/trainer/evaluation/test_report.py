@@ -98,7 +98,7 @@ def test_what_a_model_wrote_is_text_and_never_markup(folders: list[Path], tmp_pa
 
 
 def test_a_folder_without_a_finished_run_is_named(folders: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no finished run"):
+    with pytest.raises(RunError, match="no run of an evaluation that has ended"):
         read_run(tmp_path)
     (folders[0] / "summary.json").write_text("{}")
     with pytest.raises(RunError, match="suite: Field required"):
