@@ -68,8 +68,13 @@ class Warden:
         self.info = _describe(
             self._settings, self._interpreters.mode, ready.packages, ready.isolation
         )
-        if self._settings.require == "full":
-            _require_full(self.info)
+        missing = _missing(self.info)
+        if missing and self._settings.require == "full":
+            raise linux.Unsupported(
+                f"full isolation is required, but missing: {', '.join(missing)}"
+            )
+        if missing:
+            log.warning("less than full isolation", missing=", ".join(missing))
         self._janitor = asyncio.create_task(self._expire_sessions())
 
     @property
@@ -211,11 +216,10 @@ def _budget(settings: SandboxSettings) -> Budget:
     )
 
 
-def _require_full(info: pb.InfoResponse) -> None:
+def _missing(info: pb.InfoResponse) -> list[str]:
+    """What full isolation has and this machine, or the settings, have not."""
     missing = [] if info.mode == ForkTree.mode else [f"mode {ForkTree.mode} (it is {info.mode})"]
-    missing += [part for part in _FULL_ISOLATION if part not in info.isolation]
-    if missing:
-        raise linux.Unsupported(f"full isolation is required, but missing: {', '.join(missing)}")
+    return missing + [part for part in _FULL_ISOLATION if part not in info.isolation]
 
 
 def _describe(

@@ -1,14 +1,17 @@
 """Start a program as a container or an unprivileged user would: `run_as.py WHO PROGRAM ...`.
 
-WHO is "user" (an unprivileged user id) or "container" (root with no capability, under a container
-runtime's default system call filter). Needs root.
+WHO is "user" (an unprivileged user id), "container" (root with no capability, under a container
+runtime's default system call filter) or "gvisor" (under a kernel that, as gVisor's, asks nobody
+about forks and has no Landlock). Needs root.
 """
 
 import ctypes
+import errno
 import os
 import sys
 
-from services.sandbox import linux
+from services.sandbox import bpf, linux
+from services.sandbox.bpf import Argument, Rule
 from tests.support.container_profile import container_filter
 
 NOBODY = 65534
@@ -46,6 +49,18 @@ def enter_container() -> None:
     linux.drop_capabilities()
 
 
+def lose_features() -> None:
+    """Have the kernel refuse what gVisor's does not know: filters that ask, and Landlock."""
+    asks = Argument(1, (linux.SECCOMP_NEW_LISTENER,), mask=linux.SECCOMP_NEW_LISTENER)
+    known = (
+        Rule("seccomp", {"x86_64": 317, "aarch64": 277}, bpf.fail(errno.EINVAL), (asks,)),
+        Rule("landlock_create_ruleset", {"x86_64": 444, "aarch64": 444}, bpf.fail(errno.ENOSYS)),
+    )
+    linux.seccomp_install(
+        bpf.assemble(known, linux.machine(), default=bpf.ALLOW, foreign=bpf.ALLOW)
+    )
+
+
 if __name__ == "__main__":
-    {"user": become_user, "container": enter_container}[sys.argv[1]]()
+    {"user": become_user, "container": enter_container, "gvisor": lose_features}[sys.argv[1]]()
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is the point
