@@ -25,6 +25,12 @@ make another Job, and Helm takes the old one away. Takes root, kind, run, values
     secretKeyRef:
       name: {{ include "rstar.redisSecret" .root }}
       key: {{ include "rstar.redisKey" .root }}
+{{- /* The name by which `rstar models` knows it, to say that an alias has moved. */}}
+- name: RSTAR_SEARCH_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "rstar.redisSecret" .root }}
+      key: {{ include "rstar.redisKey" .root }}
 {{- if $key.existingSecret }}
 - name: RSTAR_API_KEY
   valueFrom:
@@ -50,7 +56,8 @@ make another Job, and Helm takes the old one away. Takes root, kind, run, values
 
 {{/*
 The template of a job's pods. Takes root, name (of the container), command, values (gpus, resources,
-env, placement), env (a list), config (of /config, a ConfigMap's name), subdomain, wait (a file).
+placement), env (a list), config (of /config, a ConfigMap's name), subdomain, wait (a file), job (a label),
+dataless (no /data).
 */}}
 {{- define "rstar.trainerPod" -}}
 {{- $trainer := .root.Values.trainer -}}
@@ -124,8 +131,10 @@ spec:
         {{- include "rstar.containerSecurity" .root | nindent 8 }}
       volumeMounts:
         {{- include "rstar.mounts" .root | nindent 8 }}
+        {{- if not .dataless }}
         - name: data
           mountPath: /data
+        {{- end }}
         {{- if not .root.Values.models.url }}
         - name: models
           mountPath: /models
@@ -141,9 +150,11 @@ spec:
         {{- end }}
   volumes:
     {{- include "rstar.volumes" .root | nindent 4 }}
+    {{- if not .dataless }}
     - name: data
       persistentVolumeClaim:
         claimName: {{ include "rstar.trainerClaim" .root }}
+    {{- end }}
     {{- if not .root.Values.models.url }}
     - name: models
       persistentVolumeClaim:
@@ -176,11 +187,14 @@ podFailurePolicy:
       onPodConditions:
         - type: DisruptionTarget
           status: "True"
+    {{- /* Before 1.29 the schema wants conditions in every rule. */}}
+    {{- if semverCompare ">=1.29-0" .root.Capabilities.KubeVersion.Version }}
     - action: FailJob
       onExitCodes:
         containerName: {{ .name }}
         operator: In
         values: {{ toJson .final }}
+    {{- end }}
 {{- end }}
 {{- end -}}
 
