@@ -38,7 +38,7 @@ test-cluster: setup-dev ## Install the chart on a real control plane and try it 
 	$(if $(filter 0,$(shell id -u)),,sudo) unshare --net --mount --pid --fork --kill-child --mount-proc \
 		env HOME=$(HOME) $(BIN)/python -m pytest tests/cluster $(ARGS)
 
-check: setup-dev ## Lint, format, types, import rules, contracts
+check: setup-dev ## Lint, format, types, import rules, contracts, what is deployed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -46,6 +46,7 @@ check: setup-dev ## Lint, format, types, import rules, contracts
 	$(BIN)/buf lint
 	$(BIN)/python scripts/check_breaking.py
 	$(BIN)/python scripts/generate_protos.py --check
+	$(BIN)/python scripts/check_deploy.py
 
 format: setup-dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix
