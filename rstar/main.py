@@ -9,6 +9,7 @@ import typer
 
 from rstar import (
     evaluate,
+    evolve,
     harvest,
     keys,
     models,
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(evolve.app, name="evolve")
 app.add_typer(keys.app, name="keys")
 app.command()(harvest.harvest)
 

@@ -8,6 +8,7 @@ from rstar.stack import ports
 from services.common import home
 
 LOOPBACK = "127.0.0.1"
+POLICY_MODULE = "services.policy"
 ANY = "0.0.0.0"  # noqa: S104 - compared with, never a default
 
 
@@ -17,6 +18,9 @@ class StackConfig:
 
     Attributes:
         model: version in the model store that the policy serves.
+        policy_module: what runs as the policy service, another program with the same contract say,
+            which then takes no model from the store.
+        policy_prefix: its settings are RSTAR_<PREFIX>_<FIELD>.
         ppm: version in the model store that the PPM serves; empty for an unguided search.
         host: IPv4 address that the REST API and the search's gRPC listen on.
         port: port of the REST API; 0 takes a free one.
@@ -28,6 +32,8 @@ class StackConfig:
     """
 
     model: str = "qwen2.5-coder-0.5b"
+    policy_module: str = POLICY_MODULE
+    policy_prefix: str = "policy"
     ppm: str = ""
     host: str = LOOPBACK
     port: int = 8000

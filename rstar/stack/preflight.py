@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from rstar.stack import ports
-from rstar.stack.config import Addresses, StackConfig
+from rstar.stack.config import POLICY_MODULE, Addresses, StackConfig
 from rstar.stack.readiness import redis_probe
 from services.common.models.aliases import RESERVED
 from services.common.models.errors import ModelError
@@ -84,7 +84,8 @@ def _ports(at: Addresses) -> list[str]:
 
 
 def _served(config: StackConfig) -> list[tuple[Kind, str]]:
-    served: list[tuple[Kind, str]] = [("policy", config.model)]
+    own = config.policy_module == POLICY_MODULE
+    served: list[tuple[Kind, str]] = [("policy", config.model)] if own else []
     return [*served, ("ppm", config.ppm)] if config.ppm else served
 
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from rstar.stack.config import LOOPBACK, Addresses, StackConfig
+from rstar.stack.config import LOOPBACK, POLICY_MODULE, Addresses, StackConfig
 from rstar.stack.readiness import grpc_probe, http_probe, redis_probe
 from rstar.stack.redis_server import RedisFolder
 from rstar.stack.unit import Unit
@@ -56,6 +56,22 @@ def grpc_unit(
     )
 
 
+def policy_unit(config: StackConfig, at: Addresses) -> Unit:
+    """The policy, or the program that stands in its place."""
+    if config.policy_module == POLICY_MODULE:
+        fields = {"model": config.model, "store": config.store_folder, "redis_url": at.redis_url}
+        return grpc_unit(config, "policy", at.policy, config.start_seconds, **fields)
+    target = f"{LOOPBACK}:{at.policy}"
+    return Unit(
+        "policy",
+        (sys.executable, "-m", config.policy_module),
+        environment(config, config.policy_prefix, host=LOOPBACK, port=at.policy),
+        grpc_probe(target),
+        target,
+        start_seconds=config.start_seconds,
+    )
+
+
 def search_unit(config: StackConfig, at: Addresses, *, own_redis: bool) -> Unit:
     """The search, which is ready when all that it needs is."""
     return Unit(
@@ -87,15 +103,7 @@ def stack_units(config: StackConfig, at: Addresses, folder: RedisFolder | None) 
     return [
         *([redis_unit(folder)] if folder else []),
         grpc_unit(config, "sandbox", at.sandbox, small),
-        grpc_unit(
-            config,
-            "policy",
-            at.policy,
-            large,
-            model=config.model,
-            store=store,
-            redis_url=at.redis_url,
-        ),
+        policy_unit(config, at),
         grpc_unit(
             config, "ppm", at.ppm, large, model=config.ppm, store=store, redis_url=at.redis_url
         ),

@@ -1,0 +1,371 @@
+"""The chain of rounds: every stage once, each from what the stages before it have left.
+
+    <folder>/
+      round-1/
+        harvest-1/, harvest-2/   searches, a folder for each rung of the ladder
+        solutions.parquet, groups.parquet
+        policy/, ppm/            trainings
+        evaluation/              runs, as `rstar eval` writes them
+        harvest.json, select.json, policy.json, ppm.json, evaluate.json, gate.json
+        round.json               written last: the round is done
+
+Killed anywhere and started again, an evolution goes on: a stage whose manifest is there is not done
+again, and each stage by itself goes on from what is done of it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from services.common.models.manifest import Kind
+from services.common.models.store import ModelStore
+from trainer.evaluation.evaluate import Watcher as EvaluationWatcher
+from trainer.evaluation.records import read_records
+from trainer.harvest.harvest import Watcher as HarvestWatcher
+from trainer.harvest.run import problems_digest
+from trainer.problems.files import read_problems
+from trainer.problems.problem import BadProblems, Problem
+from trainer.promotion import GateError, judge
+from trainer.rounds import harvesting, learning, measuring, selecting
+from trainer.rounds.config import EvolveConfig
+from trainer.rounds.results import (
+    Evaluated,
+    Harvested,
+    Judged,
+    RoundResult,
+    Selected,
+    Trained,
+)
+from trainer.rounds.services import Services
+from trainer.rounds.stage import once
+from trainer.training.stage import MODEL, StageManifest, write_json
+
+ROUND: Final = "round.json"
+EVALUATION: Final = "evaluation"
+HARVEST: Final = "harvest"
+EVALUATE: Final = "evaluate"
+
+
+class Watcher(Protocol):
+    """Follows an evolution, to show it."""
+
+    @property
+    def searches(self) -> HarvestWatcher:
+        """Follows the harvest of the stage that has begun."""
+
+    @property
+    def runs(self) -> EvaluationWatcher:
+        """Follows its evaluation."""
+
+    def stage(self, number: int, name: str) -> None:
+        """A stage of a round begins."""
+
+
+def round_folder(folder: Path, number: int) -> Path:
+    """Where a round's files are."""
+    return folder / f"round-{number}"
+
+
+def read_round(folder: Path, number: int) -> RoundResult | None:
+    """What a round gave; None while it is not done."""
+    path = round_folder(folder, number) / ROUND
+    return RoundResult.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the next round starts from.
+
+    Attributes:
+        policy, ppm: versions; empty before round 1.
+        greedy: run of that policy alone, which the next one is compared with.
+    """
+
+    policy: str = ""
+    ppm: str = ""
+    greedy: str = ""
+
+
+class Evolution:
+    """One evolution, with what it needs."""
+
+    def __init__(
+        self,
+        config: EvolveConfig,
+        store: ModelStore,
+        services: Services,
+        watcher: Watcher,
+        by: str,
+    ) -> None:
+        """Read the problems.
+
+        Args:
+            config: what it is made of.
+            store: has the base, and gets the rounds' models.
+            services: serve what a round asks for.
+            watcher: is told how far it is.
+            by: who does it, for the histories of aliases.
+
+        Raises:
+            BadProblems: they cannot be read, or some would be both learnt and measured on.
+        """
+        self._config, self._store, self._services = config, store, services
+        self._watcher, self._by = watcher, by
+        self._problems = read_problems(config.harvest.problems.file, config.harvest.problems.limit)
+        measured_on = read_problems(
+            config.evaluation.problems.file, config.evaluation.problems.limit
+        )
+        _kept_apart(self._problems, measured_on)
+        self._digests = {
+            "train": problems_digest(self._problems),
+            "evaluation": problems_digest(measured_on),
+        }
+        self._base = store.open("policy", store.resolve("policy", config.base), verify=False)
+
+    async def run(self) -> list[RoundResult]:
+        """All rounds, from where an earlier run stopped."""
+        standing, results = Standing(), []
+        for number in range(1, len(self._config.rounds) + 1):
+            result = await self._round(number, standing)
+            results.append(result)
+            if result.gate.passed:
+                greedy = result.evaluation.policy.run
+                standing = Standing(result.policy.version, result.ppm.version, greedy)
+        return results
+
+    async def _round(self, number: int, standing: Standing) -> RoundResult:
+        folder = round_folder(self._config.folder, number)
+        seconds: dict[str, float] = {}
+        harvested = await self._harvest(number, folder, standing, seconds)
+        selected = await self._select(number, folder, harvested, seconds)
+        policy, ppm = await self._train(number, folder, seconds)
+        evaluated = await self._evaluate(number, folder, policy, ppm, seconds)
+        judged = await self._judge(number, folder, policy, evaluated, standing, seconds)
+        # Done again from its manifests, a round does not take the alias back from a later one.
+        if judged.passed and read_round(self._config.folder, number) is None:
+            self._promote("policy", policy.version, judged.reason)
+            self._promote("ppm", ppm.version, judged.reason)
+        result = _result(number, seconds, harvested, selected, policy, ppm, evaluated, judged)
+        write_json(folder / ROUND, result.model_dump(mode="json"))
+        return result
+
+    async def _harvest(
+        self, number: int, folder: Path, standing: Standing, seconds: dict[str, float]
+    ) -> Harvested:
+        self._watcher.stage(number, HARVEST)
+        config, shape = self._config, self._config.rounds[number - 1]
+        ppm = standing.ppm if shape.guidance == "ppm" else ""
+
+        async def work() -> Harvested:
+            serving = (
+                self._services.serving(standing.policy, ppm)
+                if standing.policy
+                else self._services.bootstrap(config.bootstrap)
+            )
+            async with serving as where:
+                return await harvesting.harvest_round(
+                    config, number, folder, self._problems, where, self._watcher.searches
+                )
+
+        inputs = {
+            "problems": self._digests["train"],
+            "round": shape.model_dump(mode="json"),
+            "search": config.harvest.search.model_dump(mode="json"),
+            "bootstrap": None if standing.policy else config.bootstrap.model_dump(mode="json"),
+            "seed": config.seed,
+            "policy": standing.policy,
+            "ppm": ppm,
+        }
+        result, seconds["harvest"] = await once(folder / "harvest.json", Harvested, inputs, work)
+        return result
+
+    async def _select(
+        self, number: int, folder: Path, harvested: Harvested, seconds: dict[str, float]
+    ) -> Selected:
+        self._watcher.stage(number, "select")
+        rules = self._config.selection
+        folders = [folder / name for name in harvested.folders]
+
+        async def work() -> Selected:
+            return await asyncio.to_thread(selecting.select, folders, rules, folder)
+
+        inputs = {
+            "rules": rules.model_dump(mode="json"),
+            "harvest": harvested.model_dump(mode="json"),
+        }
+        result, seconds["select"] = await once(folder / "select.json", Selected, inputs, work)
+        return result
+
+    async def _train(
+        self, number: int, folder: Path, seconds: dict[str, float]
+    ) -> tuple[Trained, Trained]:
+        """Policy and PPM of a round, published; the PPM starts from that very policy."""
+        config, settings = self._config, {"seed": self._config.seed}
+        solutions, groups = folder / selecting.SOLUTIONS, folder / selecting.GROUPS
+        policy = await self._learn(
+            "policy", number, {**settings, **config.policy}, solutions, self._base.path, seconds
+        )
+        ppm = await self._learn(
+            "ppm",
+            number,
+            {**settings, **config.ppm},
+            groups,
+            folder / "policy" / MODEL,
+            seconds,
+        )
+        return policy, ppm
+
+    async def _learn(
+        self,
+        kind: learning.Kind,
+        number: int,
+        settings: Mapping[str, Any],
+        data: Path,
+        base: Path,
+        seconds: dict[str, float],
+    ) -> Trained:
+        self._watcher.stage(number, f"train the {kind}")
+        config, folder = self._config, round_folder(self._config.folder, number)
+
+        async def work() -> Trained:
+            manifest: StageManifest = await learning.train(
+                kind, settings, data, base, folder / kind
+            )
+            return await asyncio.to_thread(
+                lambda: learning.publish(
+                    self._store,
+                    kind,
+                    config.version(number),
+                    folder / kind,
+                    manifest,
+                    data=data,
+                    number=number,
+                    licence=config.licence or self._base.manifest.licence,
+                    base=self._base.manifest.version,
+                )
+            )
+
+        inputs = {"settings": dict(settings), "base": self._base.manifest.version}
+        result, seconds[kind] = await once(folder / f"{kind}.json", Trained, inputs, work)
+        return result
+
+    async def _evaluate(
+        self,
+        number: int,
+        folder: Path,
+        policy: Trained,
+        ppm: Trained,
+        seconds: dict[str, float],
+    ) -> Evaluated:
+        self._watcher.stage(number, EVALUATE)
+        config = self._config
+
+        async def work() -> Evaluated:
+            async with self._services.serving(policy.version, "") as where:
+                alone = await measuring.measure(
+                    config,
+                    where,
+                    folder / EVALUATION / "unguided",
+                    self._watcher.runs,
+                    "greedy",
+                    "mcts",
+                )
+            async with self._services.serving(policy.version, ppm.version) as where:
+                guided = await measuring.measure(
+                    config, where, folder / EVALUATION / "guided", self._watcher.runs, "mcts"
+                )
+            return Evaluated(policy=alone["greedy"], unguided=alone["mcts"], search=guided["mcts"])
+
+        inputs = {
+            "problems": self._digests["evaluation"],
+            "evaluation": measuring.settings_of(config),
+            "policy": policy.version,
+            "ppm": ppm.version,
+            "seed": config.seed,
+        }
+        result, seconds["evaluate"] = await once(folder / "evaluate.json", Evaluated, inputs, work)
+        return result
+
+    async def _judge(
+        self,
+        number: int,
+        folder: Path,
+        policy: Trained,
+        evaluated: Evaluated,
+        standing: Standing,
+        seconds: dict[str, float],
+    ) -> Judged:
+        self._watcher.stage(number, "gate")
+
+        async def work() -> Judged:
+            if not self._config.gate:
+                return Judged(passed=True, reason="no gate was asked for")
+            if not standing.policy:
+                return Judged(passed=True, reason="the first round")
+            runs = (
+                (policy.version, read_records(Path(evaluated.policy.run))),
+                (standing.policy, read_records(Path(standing.greedy))),
+            )
+            try:
+                verdict = judge("policy", *runs)
+            except GateError as error:
+                return Judged(passed=False, reason=str(error))
+            return Judged(passed=verdict.passed, reason=str(verdict))
+
+        inputs = {"policy": policy.version, "before": standing.policy, "gate": self._config.gate}
+        result, seconds["gate"] = await once(folder / "gate.json", Judged, inputs, work)
+        return result
+
+    def _promote(self, kind: Kind, version: str, reason: str) -> None:
+        """The alias follows the rounds; services that follow it reload by themselves."""
+        alias, aliases = self._config.alias, self._store.aliases
+        before = aliases.target(kind, alias) if alias else version
+        if before != version:
+            aliases.move(kind, alias, version, by=self._by, expect=before, reason=reason)
+
+
+def _kept_apart(learnt: list[Problem], measured_on: list[Problem]) -> None:
+    shared = {one.question.strip() for one in learnt} & {
+        one.question.strip() for one in measured_on
+    }
+    if shared:
+        raise BadProblems(
+            f"evaluation.problems: {len(shared)} of them are in harvest.problems too, "
+            f"{min(shared)[:80]!r} for one: what is measured on is never trained on"
+        )
+
+
+def _result(
+    number: int,
+    seconds: dict[str, float],
+    harvested: Harvested,
+    selected: Selected,
+    policy: Trained,
+    ppm: Trained,
+    evaluated: Evaluated,
+    judged: Judged,
+) -> RoundResult:
+    alone, search, unguided = evaluated.policy, evaluated.search, evaluated.unguided
+    return RoundResult(
+        round=number,
+        version=policy.version,
+        n=search.n,
+        policy_accuracy=alone.accuracy,
+        policy_ci95=alone.ci95,
+        search_accuracy=search.accuracy,
+        search_ci95=search.ci95,
+        unguided_accuracy=unguided.accuracy,
+        unguided_ci95=unguided.ci95,
+        tokens_per_problem=search.tokens_per_problem,
+        unguided_tokens_per_problem=unguided.tokens_per_problem,
+        seconds=round(sum(seconds.values()), 3),
+        stage_seconds=seconds,
+        harvest=harvested,
+        selection=selected,
+        policy=policy,
+        ppm=ppm,
+        evaluation=evaluated,
+        gate=judged,
+    )

@@ -1,0 +1,98 @@
+"""The searches of a round, rung by rung of its ladder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from trainer.harvest.dataset import searched
+from trainer.harvest.harvest import Harvest, Watcher, harvest
+from trainer.problems.problem import Problem
+from trainer.rounds.config import EvolveConfig, Rung
+from trainer.rounds.results import Coverage, Harvested
+from trainer.rounds.services import Serving
+
+HARVEST: Final = "harvest"
+ALL: Final = ""
+
+
+async def harvest_round(
+    config: EvolveConfig,
+    number: int,
+    folder: Path,
+    problems: Sequence[Problem],
+    serving: Serving,
+    watcher: Watcher,
+) -> Harvested:
+    """Search every problem, and those that stay unsolved again on each further rung.
+
+    Raises:
+        BadRun, DamagedPart, QueueDown, FleetDown: as trainer.harvest does.
+    """
+    left = list(problems)
+    folders: list[Path] = []
+    tokens = searches = failed = 0
+    for place, rung in enumerate(config.rounds[number - 1].ladder):
+        if not left:
+            break
+        out = folder / f"{HARVEST}-{place + 1}"
+        summary = await harvest(_asked(config, number, rung, out, left, serving), watcher)
+        folders.append(out)
+        tokens += summary.tokens
+        searches += summary.done
+        failed += summary.failed
+        solved = solved_in(folders)
+        left = [one for one in left if one.id not in solved]
+    return Harvested(
+        folders=[one.name for one in folders],
+        coverage=coverage(problems, solved_in(folders)),
+        tokens=tokens,
+        searches=searches,
+        failed=failed,
+    )
+
+
+def _asked(
+    config: EvolveConfig,
+    number: int,
+    rung: Rung,
+    out: Path,
+    problems: Sequence[Problem],
+    serving: Serving,
+) -> Harvest:
+    search = config.harvest.search
+    settings: dict[str, Any] = {
+        "budget": search.budget | {"rollouts": rung.rollouts},
+        "options": {"method": "mcts", **search.options},
+        # Another round asks for other samples, another rung too.
+        "seed": config.seed + 1_000_000 * number + rung.rollouts,
+        "seeds": rung.seeds,
+        "round": number,
+        "terminal_guided": config.rounds[number - 1].guidance == "answer",
+    }
+    return Harvest(
+        problems=problems,
+        out=out,
+        settings=settings,
+        redis_url=serving.redis_url,
+        target=serving.target,
+        workers=config.harvest.workers,
+        worker={"concurrency": config.harvest.concurrency},
+    )
+
+
+def solved_in(folders: Sequence[Path]) -> set[str]:
+    """Ids of the problems with a right solution in any tree."""
+    return {one.id for one in searched(folders) if any(found.correct for found in one.trajectories)}
+
+
+def coverage(problems: Sequence[Problem], solved: set[str]) -> dict[str, Coverage]:
+    """By level, and all of them under the empty name."""
+    groups: dict[str, list[bool]] = {ALL: []}
+    for one in problems:
+        groups[ALL].append(one.id in solved)
+        if one.level:
+            groups.setdefault(one.level, []).append(one.id in solved)
+    return {
+        level: Coverage(problems=len(found), solved=sum(found))
+        for level, found in sorted(groups.items())
+    }

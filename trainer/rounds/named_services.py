@@ -1,0 +1,70 @@
+"""Services that run elsewhere and follow an alias: they are reloaded, not restarted."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from services.common.models.manifest import Kind
+from services.common.models.store import ModelStore
+from trainer.evaluation.service import connect
+from trainer.rounds import config
+from trainer.rounds.services import ServicesAbsent, Serving
+
+_LOOK_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 60.0
+
+
+class NamedServices:
+    """Services at addresses. Implements trainer.rounds.services.Services."""
+
+    def __init__(self, settings: config.Services, store: ModelStore, by: str) -> None:
+        """By the addresses in the settings; `by` moves the alias."""
+        self._settings, self._store, self._by = settings, store, by
+
+    @contextlib.asynccontextmanager
+    async def serving(self, policy: str, ppm: str) -> AsyncIterator[Serving]:
+        """Move the alias, and wait until the services serve what it points to."""
+        await asyncio.to_thread(self._point, "policy", policy)
+        if ppm:
+            await asyncio.to_thread(self._point, "ppm", ppm)
+        target = self._settings.search if ppm else self._settings.unguided_search
+        await self._wait(target, policy, ppm)
+        models = {"policy": policy, "ppm": ppm}
+        yield Serving(target, self._settings.redis_url, models)
+
+    @contextlib.asynccontextmanager
+    async def bootstrap(self, what: config.Bootstrap) -> AsyncIterator[Serving]:
+        """A model of the store; programs cannot be started from here."""
+        if what.module:
+            raise ServicesAbsent(
+                f"bootstrap.module: {what.module} has to run behind services.unguided_search; "
+                "name a model, or leave services.search empty for a stack of one's own"
+            )
+        async with self.serving(what.model, "") as where:
+            yield where
+
+    def _point(self, kind: Kind, version: str) -> None:
+        alias, aliases = self._settings.alias, self._store.aliases
+        before = aliases.target(kind, alias)
+        if before != version:
+            self._store.open(kind, version, verify=False)
+            reason = "served to harvest or to measure"
+            aliases.move(kind, alias, version, by=self._by, expect=before, reason=reason)
+
+    async def _wait(self, target: str, policy: str, ppm: str) -> None:
+        """Until both versions answer. ServicesAbsent where they do not in time."""
+        deadline = time.monotonic() + self._settings.reload_seconds
+        async with connect(target, _PATIENCE_SECONDS) as service:
+            while True:
+                info = await service.info()
+                if (info.policy, info.ppm) == (policy, ppm):
+                    return
+                if time.monotonic() > deadline:
+                    raise ServicesAbsent(
+                        f"{target} serves policy {info.policy!r} and ppm {info.ppm!r} after "
+                        f"{self._settings.reload_seconds:g} s, not {policy!r} and {ppm!r}: do its "
+                        f"models follow the alias {self._settings.alias!r}?"
+                    )
+                await asyncio.sleep(_LOOK_SECONDS)
