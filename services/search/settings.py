@@ -27,7 +27,8 @@ class SearchSettings(ServiceSettings):
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
         description="Redis, as redis://, rediss:// or unix:// URL; a cluster, by the address of "
-        "any of its nodes, as redis+cluster:// or rediss+cluster://.",
+        "any of its nodes, as redis+cluster:// or rediss+cluster://; the master that "
+        "Sentinels know, as redis+sentinel://a:26379,b:26379/NAME/0.",
     )
     policy_target: str = Field(
         "127.0.0.1:50051",

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-import redis.asyncio
 import redis.exceptions
 
-from services.common import logs
+from services.common import logs, redis_clients
 from trainer.harvest import scripts
 
 GROUP: Final = "workers"
@@ -96,7 +95,7 @@ class Queue:
         self, url: str, harvest: str, worker: str, *, lease_seconds: float, timeout: float = 10.0
     ) -> None:
         """Args:
-        url: of Redis: redis://, rediss:// or unix://.
+        url: of Redis: redis://, rediss://, unix:// or redis+sentinel://; not a cluster.
         harvest: name of the harvest.
         worker: name of this worker, like no other's.
         lease_seconds: how long an item is held without being renewed.
@@ -105,7 +104,7 @@ class Queue:
         self._url, self._timeout = url, timeout
         self.worker = worker
         self.lease_seconds = lease_seconds
-        self._redis = redis.asyncio.from_url(
+        self._redis = redis_clients.client(
             url, decode_responses=True, socket_timeout=timeout, socket_connect_timeout=timeout
         )
         base = f"rstar:harvest:{{{harvest}}}"
@@ -189,7 +188,7 @@ class Queue:
     async def done(self) -> set[int]:
         """The items that are recorded as done."""
         # A client of its own, since the others decode what they read as text, and this is bits.
-        async with redis.asyncio.from_url(self._url, socket_timeout=self._timeout) as raw:
+        async with redis_clients.client(self._url, socket_timeout=self._timeout) as raw:
             bits = await self._call(raw.get(self._done)) or b""
         # SETBIT counts from the highest bit of each byte.
         return {8 * i + k for i, byte in enumerate(bits) for k in range(8) if byte >> (7 - k) & 1}

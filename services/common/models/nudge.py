@@ -27,10 +27,12 @@ def nudge(redis_url: str, kind: Kind) -> int:
     Raises:
         StoreUnreachable: Redis does not answer; the services find out when they next poll.
     """
-    from redis import Redis, RedisError
+    from redis import RedisError
+
+    from services.common import redis_clients
 
     try:
-        with Redis.from_url(
+        with redis_clients.sync_client(
             redis_url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
@@ -45,12 +47,14 @@ def nudge(redis_url: str, kind: Kind) -> int:
 
 async def listen(redis_url: str, kind: Kind, heard: Callable[[], None]) -> None:
     """Call `heard` at every nudge, and after each connection; for ever, until cancelled."""
-    from redis.asyncio import Redis, RedisError
+    from redis.asyncio import RedisError
+
+    from services.common import redis_clients
 
     down = False
     while True:
         # No timeout of reads: silence is the rule. A dead peer shows by the health check.
-        client = Redis.from_url(redis_url, health_check_interval=30)
+        client = redis_clients.client(redis_url, health_check_interval=30)
         try:
             async with client, client.pubsub() as subscription:
                 await subscription.subscribe(channel(kind))

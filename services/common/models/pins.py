@@ -36,10 +36,12 @@ def pinned(redis_url: str) -> set[tuple[Kind, str]]:
     Raises:
         StoreUnreachable: Redis does not answer; nothing may then be removed.
     """
-    from redis import Redis, RedisError
+    from redis import RedisError
+
+    from services.common import redis_clients
 
     try:
-        with Redis.from_url(
+        with redis_clients.sync_client(
             redis_url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,

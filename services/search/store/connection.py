@@ -11,10 +11,10 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
+from services.common import redis_clients
 from services.search.clients.dependencies import DependencyError
 from services.search.store.scripts import Script
 
-_CLUSTER = "+cluster"
 _MAX_CONNECTIONS = 64
 _CLUSTER_RETRIES = 2
 
@@ -36,7 +36,7 @@ def as_dependency_error(error: Exception) -> DependencyError:
 
 
 class Connection:
-    """Redis behind a URL: redis://, rediss://, unix://, redis+cluster:// or rediss+cluster://.
+    """Redis behind a URL of services.common.redis_clients: a server, cluster or Sentinel.
 
     A bounded pool of connections, opened as they are needed. Every method raises
     DependencyError("redis") where Redis is down, too slow, or refuses.
@@ -53,16 +53,17 @@ class Connection:
             "socket_connect_timeout": timeout_seconds,
             "health_check_interval": 15,
         }
-        scheme, _, rest = url.partition("://")
         self._client: redis.asyncio.Redis | RedisCluster
-        if scheme.endswith(_CLUSTER):
+        if redis_clients.is_cluster(url):
             self._client = RedisCluster.from_url(
-                f"{scheme.removesuffix(_CLUSTER)}://{rest}",
+                redis_clients.plain(url),
                 max_connections=_MAX_CONNECTIONS,
                 # After a node that has moved or is gone; scripts may be run again.
                 retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), _CLUSTER_RETRIES),
                 **limits,
             )
+        elif sentinel := redis_clients.pool(url, max_connections=_MAX_CONNECTIONS, **limits):
+            self._client = redis.asyncio.Redis(connection_pool=sentinel)
         else:
             # Bursts wait for a connection rather than fail, but no longer than for an answer.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
