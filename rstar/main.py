@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rstar import (
+    backup,
     evaluate,
     evolve,
     harvest,
@@ -28,6 +29,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(evolve.app, name="evolve")
 app.add_typer(keys.app, name="keys")
+app.add_typer(backup.app, name="backup")
 app.command()(harvest.harvest)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
