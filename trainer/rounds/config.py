@@ -79,8 +79,8 @@ class Round(_Fields):
     """How one round searches."""
 
     guidance: Literal["answer", "ppm"] = Field(
-        description="answer: the search is told the right one (equation 2 of the paper); ppm: it "
-        "is guided by the PPM of the round before."
+        description="answer: the search is told the right one (equation 2 of the paper); ppm: "
+        "beside that, steps start with the score of the PPM of the round before (equation 3)."
     )
     ladder: tuple[Rung, ...] = Field(
         (Rung(rollouts=16),),

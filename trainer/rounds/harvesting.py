@@ -67,7 +67,8 @@ def _asked(
         "seed": config.seed + 1_000_000 * number + rung.rollouts,
         "seeds": rung.seeds,
         "round": number,
-        "terminal_guided": config.rounds[number - 1].guidance == "answer",
+        # With a PPM as well, its scores are the first values and the answer those of solutions.
+        "terminal_guided": True,
     }
     return Harvest(
         problems=problems,
