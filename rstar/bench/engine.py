@@ -1,31 +1,32 @@
 """`rstar bench engine`: how much of the engine's rate the search draws.
 
 Problems are searched side by side with a real model; what is drawn is noted between search and
-policy. Then the same engine, alone, draws candidates of the same prompts and lengths in a batch
-that is always full. The ratio of the two rates is the search's efficiency.
+policy. Then the same engine draws the same candidates again, same prompts, seeds and limits, in a
+batch that is always full and finds all prompts in its cache. The ratio of the two rates is the
+search's efficiency.
 """
 
 import asyncio
 import contextlib
-import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rstar.bench.plain_batch import draw_all
 from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
 from rstar.bench.rig import Rig, running
 from rstar.bench.solving import Load, solve_all
 from rstar.stack import ports
 from rstar.stack.config import LOOPBACK
-from services.common import home, rpc
+from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
 
 _SERVICE: Final = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
 _RPCS: Final = 10_000
-_LOOK_SECONDS: Final = 0.25
+# The searches go on for so long after the counted seconds.
+_TAIL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,6 @@ class Plan:
         problems: searches at once.
         warm_up: seconds that are not counted at first, of the search and of the batch.
         seconds: seconds that are counted, of each.
-        tail: seconds that the searches go on after those, so that the batch stays full.
         batch: sequences that the engine computes at once.
         candidate_tokens: most new tokens of a candidate; few, so that what is in flight at the end
             is soon there and can be counted.
@@ -50,7 +50,6 @@ class Plan:
     problems: int
     warm_up: float
     seconds: float
-    tail: float
     batch: int
     candidate_tokens: int
     search: dict[str, Any]
@@ -71,46 +70,68 @@ async def recording(policy_port: int) -> AsyncIterator[tuple[Recorder, str]]:
         await server.stop(0)
 
 
-async def search_rate(plan: Plan) -> tuple[dict[str, Any], list[Drawn]]:
-    """Search all problems side by side; the rate while all of them were under way."""
+async def measure(plan: Plan) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable.
+
+    One engine does both: first for the searches, then for the plain batch.
+    """
     [port] = ports.free_ports(LOOPBACK, 1)
     async with (
         recording(port) as (recorder, target),
-        running(model=plan.model, batch=plan.batch, policy_port=port, policy_target=target) as rig,
+        running(
+            model=plan.model,
+            batch=plan.batch,
+            policy_port=port,
+            policy_target=target,
+            candidate_tokens=plan.candidate_tokens,
+        ) as rig,
     ):
-        whole = plan.warm_up + plan.seconds + plan.tail
-        bodies = [
-            {
-                "problem": plan.questions[i % len(plan.questions)],
-                "budget": {"rollouts": 10_000, "tokens": 1_000_000, "seconds": whole},
-                "search": {"seed": 1000 * i} | plan.search,
-            }
-            for i in range(plan.problems)
-        ]
-        begin = time.monotonic() + plan.warm_up
-        end = begin + plan.seconds
-        solving = asyncio.create_task(solve_all(rig.url, bodies, seconds=whole))
-        cores = await _cores_between(rig, begin, end)
-        load = await solving
+        load, begin, cores = await _search(plan, rig)
+        known = [one for one in recorder.drawn if one.tokens]
+        width = plan.batch + plan.batch // 4
+        # What the searches left behind is finished in its warm-up, so the engine is never empty.
+        batch_begin = time.monotonic() + plan.warm_up
+        again = await draw_all(f"{LOOPBACK}:{port}", known, width, plan.warm_up + plan.seconds)
         await recorder.settle()
     first = min(one.seconds for one in load.outcomes)
     if first < plan.warm_up + plan.seconds:
         raise RuntimeError(f"a search ended after {first:.0f} s: {load.faults or 'exhausted'}")
-    return _figures(plan, recorder, load, begin, end) | {"cores_used": cores}, recorder.drawn
-
-
-def _figures(
-    plan: Plan, recorder: Recorder, load: Load, begin: float, end: float
-) -> dict[str, Any]:
-    tokens = tokens_between(recorder.drawn, begin, end)
-    return {
-        "tokens_per_second": round(tokens / (end - begin), 1),
-        "seconds": plan.seconds,
-        "candidates": len(recorder.drawn),
-        "tokens_a_candidate": round(_mean([one.tokens for one in recorder.drawn]), 1),
+    end = begin + plan.seconds
+    searched = _rate(plan, recorder.drawn, begin) | {
         "mean_in_flight": round(mean_level(recorder.levels, begin, end), 1),
         "failed": len(load.faults),
         "faults": sorted(set(load.faults))[:5],
+        "cores_used": cores,
+    }
+    batch = _rate(plan, again, batch_begin)
+    return _report(plan, searched, batch)
+
+
+async def _search(plan: Plan, rig: Rig) -> tuple[Load, float, dict[str, float]]:
+    """Search all problems side by side: what came of them, when counting began, cores used."""
+    whole = plan.warm_up + plan.seconds + _TAIL_SECONDS
+    bodies = [
+        {
+            "problem": plan.questions[i % len(plan.questions)],
+            "budget": {"rollouts": 10_000, "tokens": 1_000_000, "seconds": whole},
+            "search": {"seed": 1000 * i} | plan.search,
+        }
+        for i in range(plan.problems)
+    ]
+    begin = time.monotonic() + plan.warm_up
+    solving = asyncio.create_task(solve_all(rig.url, bodies, seconds=whole))
+    cores = await _cores_between(rig, begin, begin + plan.seconds)
+    return await solving, begin, cores
+
+
+def _rate(plan: Plan, drawn: Sequence[Drawn], begin: float) -> dict[str, Any]:
+    """Tokens a second in the counted seconds, and of what they were."""
+    tokens = tokens_between(drawn, plan.batch, begin, begin + plan.seconds)
+    return {
+        "tokens_per_second": round(tokens / plan.seconds, 1),
+        "seconds": plan.seconds,
+        "candidates": len(drawn),
+        "tokens_a_candidate": round(_mean([one.tokens for one in drawn]), 1),
     }
 
 
@@ -130,57 +151,13 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / max(len(values), 1)
 
 
-async def batch_rate(plan: Plan, drawn: Sequence[Drawn]) -> dict[str, float]:
-    """The engine alone on candidates of the same prompts and lengths."""
-    lines = [
-        json.dumps(
-            {
-                "problem": one.request.problem,
-                "steps": [
-                    {"text": step.text, "ends_code": step.ends_code, "output": step.output}
-                    for step in one.request.steps
-                ],
-                "tokens": one.tokens,
-            }
-        )
-        for one in drawn
-        if one.tokens
-    ]
-    options = ("--warm-up", str(plan.warm_up), "--seconds", str(plan.seconds))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.policy.plain_batch", *options),
-        env={
-            **os.environ,
-            "RSTAR_POLICY_BATCH_SEQUENCES": str(plan.batch),
-            "RSTAR_POLICY_MODEL": plan.model,
-            "RSTAR_POLICY_STORE": str(home.store_folder()),
-            "RSTAR_POLICY_LOG_LEVEL": "warning",
-        },
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        printed, _ = await process.communicate("\n".join(lines).encode())
-    except BaseException:
-        process.terminate()
-        await process.wait()
-        raise
-    if process.returncode:
-        raise RuntimeError(f"the plain batch ended with code {process.returncode}")
-    figures: dict[str, float] = json.loads(printed)
-    return {name: round(value, 1) for name, value in figures.items()}
-
-
-async def measure(plan: Plan) -> dict[str, Any]:
-    """All figures; the keys at the top level are stable."""
-    searched, drawn = await search_rate(plan)
-    batch = await batch_rate(plan, drawn)
-    ratio = searched["tokens_per_second"] / batch["tokens_per_second"]
+def _report(plan: Plan, searched: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
     return {
-        "engine_utilization": round(ratio, 3),
+        "engine_utilization": round(searched["tokens_per_second"] / batch["tokens_per_second"], 3),
         "problems": plan.problems,
         "model": plan.model,
         "options": plan.search,
+        "batch": plan.batch,
         "search": searched,
         "plain_batch": batch,
         "failed": searched["failed"],

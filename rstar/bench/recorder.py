@@ -1,6 +1,7 @@
 """A policy that passes everything on to another and notes what was drawn, and when."""
 
 import asyncio
+import heapq
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +18,14 @@ class Drawn:
 
     Attributes:
         request: the call that it belongs to.
+        index: its place in the call.
         tokens: new tokens.
         begun: when it was asked for, in monotonic seconds.
         ended: when it was there.
     """
 
     request: policy_pb2.ProposeRequest
+    index: int
     tokens: int
     begun: float
     ended: float
@@ -91,7 +94,9 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
             while isinstance(reply := await call.read(), policy_pb2.ProposeResponse):
                 missing -= 1
                 self._change(-1)
-                self.drawn.append(Drawn(request, reply.tokens, begun, time.monotonic()))
+                self.drawn.append(
+                    Drawn(request, reply.index, reply.tokens, begun, time.monotonic())
+                )
                 replies.put_nowait(reply)
             replies.put_nowait(None)
         except grpc.aio.AioRpcError as error:
@@ -104,13 +109,19 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
         self.levels.append((time.monotonic(), self.in_flight))
 
 
-def tokens_between(drawn: Sequence[Drawn], begin: float, end: float) -> float:
-    """Tokens drawn within a span: each candidate's are taken as spread evenly over its life."""
+def tokens_between(drawn: Sequence[Drawn], batch: int, begin: float, end: float) -> float:
+    """Tokens computed within a span.
+
+    An engine that computes `batch` sequences at once takes them in the order in which they were
+    asked for; each one's tokens are spread evenly from when there was room for it to its end.
+    """
     total = 0.0
-    for one in drawn:
-        inside = min(one.ended, end) - max(one.begun, begin)
+    free = [float("-inf")] * batch
+    for one in sorted(drawn, key=lambda drawn: drawn.begun):
+        start = max(one.begun, heapq.heapreplace(free, one.ended))
+        inside = min(one.ended, end) - max(start, begin)
         if inside > 0:
-            total += one.tokens * inside / (one.ended - one.begun)
+            total += one.tokens * inside / (one.ended - start)
     return total
 
 

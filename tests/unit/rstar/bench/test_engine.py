@@ -1,8 +1,7 @@
 """`rstar bench engine`: what is counted of a round, and the report."""
 
 from rstar.bench import engine
-from rstar.bench.recorder import Drawn, Recorder
-from rstar.bench.solving import Load, Outcome
+from rstar.bench.recorder import Drawn
 from services.common.pb.policy.v1 import policy_pb2
 
 PLAN = engine.Plan(
@@ -11,25 +10,20 @@ PLAN = engine.Plan(
     problems=2,
     warm_up=10.0,
     seconds=20.0,
-    tail=5.0,
     batch=8,
     candidate_tokens=64,
     search={"expansion": "step"},
 )
 
 
-async def test_only_what_is_drawn_in_the_counted_seconds_counts() -> None:
-    recorder = Recorder("127.0.0.1:1")
+def test_only_what_is_drawn_in_the_counted_seconds_counts() -> None:
     request = policy_pb2.ProposeRequest()
     # Half before the window, within it, half after it.
-    for begun, ended in ((0.0, 20.0), (15.0, 25.0), (20.0, 40.0)):
-        recorder.drawn.append(Drawn(request, 100, begun, ended))
-    recorder.levels = [(0.0, 4), (20.0, 2)]
-    figures = engine._figures(PLAN, recorder, Load([Outcome(1, 1, 35.0)], 35.0), 10.0, 30.0)
+    spans = ((0.0, 20.0), (15.0, 25.0), (20.0, 40.0))
+    drawn = [Drawn(request, 0, 100, *span) for span in spans]
+    figures = engine._rate(PLAN, drawn, 10.0)
     assert figures["tokens_per_second"] == (50 + 100 + 50) / 20
-    assert figures["mean_in_flight"] == 3.0
     assert (figures["candidates"], figures["tokens_a_candidate"]) == (3, 100.0)
-    assert figures["failed"] == 0
 
 
 def test_the_text_has_both_rates_their_ratio_and_who_used_the_cores() -> None:
