@@ -11,6 +11,7 @@ from services.search.access.keys import Scope
 from services.search.clients.dependencies import DependencyError
 from services.search.manager import Handle, Manager
 from services.search.memory import Watermark
+from services.search.narration import Narrations
 from services.search.schemas import SolveRequest
 from services.search.settings import SearchSettings
 from services.search.store.errors import UnknownSearch
@@ -24,6 +25,7 @@ class Front:
     Attributes:
         manager: runs them.
         guard: admits callers.
+        narrations: tell those who follow searches what goes on in them.
         heartbeat_seconds: how long a stream stays silent.
     """
 
@@ -32,6 +34,7 @@ class Front:
     ) -> None:
         self.manager = manager
         self.guard = guard
+        self.narrations = Narrations()
         self.heartbeat_seconds = heartbeat_seconds
         self._watermark = watermark
         self._farewells: set[asyncio.Task[None]] = set()

@@ -96,6 +96,9 @@ class LogView:
             self._grown().apply(told.expanded)
         except EventError as error:
             raise LogError(str(error)) from error
+        # A trial that was told before changes nothing, and so was not looked at.
+        if told.expanded.node_id not in self._grown().trees[told.expanded.tree].nodes:
+            raise LogError(f"trial {told.expanded.trial}: no node {told.expanded.node_id!r}")
 
     def _grown(self) -> Forest:
         if self._forest is None:

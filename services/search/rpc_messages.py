@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from services.common import rpc
 from services.common.pb.search.v1 import search_pb2 as pb
-from services.search.log_view import LogView
+from services.search.narration import Brought
 from services.search.schemas import Progress, Solution, SolveRequest, Usage
 from services.search.store.entry import Entry
 from services.search.store.events import Failed, Finished
@@ -123,9 +123,8 @@ def to_status(value: int) -> Any:
     return word.removeprefix("SEARCH_STATUS_").lower() if value else None
 
 
-def to_entry(view: LogView, entry: Entry) -> pb.WatchResponse:
-    """An entry of a log, which is folded into the view."""
-    brought = view.fold(entry)
+def to_entry(entry: Entry, brought: Brought) -> pb.WatchResponse:
+    """An entry of a log and what it brought."""
     message = pb.WatchResponse(id=entry.id, at=entry.event.at)
     match entry.event:
         case Finished(solution=solution):

@@ -16,7 +16,6 @@ from services.search.access.keys import bearer
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
 from services.search.front import Front
-from services.search.log_view import LogView
 from services.search.manager import BusyError, Handle, SearchFailed
 from services.search.memory import MemoryShort
 from services.search.news import to_news
@@ -91,12 +90,10 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
             except ValueError as error:
                 raise rpc.InvalidField("after", str(error)) from error
             await self._front.find(caller, request.search_id)
-            view = LogView(request.search_id)
-            async with contextlib.aclosing(self._front.manager.watch(request.search_id)) as entries:
-                async for entry in entries:
-                    message = to_entry(view, entry)
-                    if entry.number > known:
-                        yield message
+            told = self._front.narrations.follow(self._front.manager, request.search_id, known)
+            async with contextlib.aclosing(told) as entries:
+                async for entry, brought in entries:
+                    yield to_entry(entry, brought)
 
     @rpc.unary
     async def Get(  # noqa: N802 - the name in the contract

@@ -1,12 +1,11 @@
 """A search's log as server-sent events: for its caller, and for whoever follows it."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
 from services.search.front import Front
-from services.search.log_view import LogView
 from services.search.manager import DrainingError, failure
+from services.search.narration import Brought
 from services.search.news import to_news
 from services.search.rest import problems, sse
 from services.search.schemas import Problem, Progress
@@ -17,17 +16,11 @@ from services.search.views import FailedEvent, FinishedEvent
 
 async def of_log(front: Front, search_id: str, after: int) -> AsyncGenerator[str, None]:
     """Every entry after a place in the log, each with what it changed, up to the log's last."""
-    view = LogView(search_id)
     try:
-        # What a trial changed depends on all before it, so the whole log is folded.
-        async with contextlib.aclosing(front.manager.watch(search_id)) as entries:
-            async for entry in entries:
-                if entry.number > after:
-                    yield sse.event(_name(entry), _data(view, entry), entry.id)
-                else:
-                    view.skip(entry)
-                # A long log is folded in one go otherwise, and nothing else runs meanwhile.
-                await asyncio.sleep(0)
+        told = front.narrations.follow(front.manager, search_id, after)
+        async with contextlib.aclosing(told) as entries:
+            async for entry, brought in entries:
+                yield sse.event(_name(entry), _data(search_id, entry, brought), entry.id)
     except DrainingError:
         # Whoever follows reconnects, to another replica, after the last id that it has seen.
         return
@@ -47,16 +40,15 @@ def _name(entry: Entry) -> str:
             return "failed"
 
 
-def _data(view: LogView, entry: Entry) -> str:
-    brought = view.fold(entry)
+def _data(search_id: str, entry: Entry, brought: Brought) -> str:
     if brought is not None:
         return brought.model_dump_json()
     match entry.event:
         case Finished(solution=solution, at=at):
-            finished = FinishedEvent(search_id=view.search_id, at=at, solution=solution)
+            finished = FinishedEvent(search_id=search_id, at=at, solution=solution)
             return finished.model_dump_json()
         case Failed(at=at) as event:
-            failed = FailedEvent(search_id=view.search_id, at=at, error=_problem(event))
+            failed = FailedEvent(search_id=search_id, at=at, error=_problem(event))
             return failed.model_dump_json(exclude_none=True)
     raise TypeError(f"an entry without data: {type(entry.event).__name__}")
 

@@ -136,8 +136,5 @@ def _add_insights(routes: APIRouter, front: Front) -> None:
         search.
         """
         await front.find(caller_of(request), search_id)
-        last = await front.manager.store.last(search_id)
-        # A Redis that came back without its last second may have fewer than were seen.
-        known = min(position(last_event_id or after), last.number if last else 0)
-        chunks = events.of_log(front, search_id, known)
+        chunks = events.of_log(front, search_id, position(last_event_id or after))
         return await sse.respond(sse.with_heartbeats(chunks, front.heartbeat_seconds))
