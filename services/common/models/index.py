@@ -73,22 +73,30 @@ class Index:
 
     def put(self, version: str, manifest: bytes) -> None:
         """Add a version, or take its new manifest."""
-        self._change(lambda held: {**held, version: manifest})
+        self._change(lambda held: {**self._known(held), version: manifest})
 
     def drop(self, version: str) -> None:
         """Take a version out, if there is an index."""
+
+        def without(held: Manifests | None) -> Manifests:
+            known = self._known(held)
+            return {name: known[name] for name in known if name != version}
+
         if self._last()[0]:
-            self._change(lambda held: {name: held[name] for name in held if name != version})
+            self._change(without)
 
     def rebuild(self) -> None:
         """Make it anew from what is found."""
         # What is changed after the number was read makes the exclusive write fail.
         self._change(lambda _: self._look())
 
-    def _change(self, change: Callable[[Manifests], Manifests]) -> None:
+    def _known(self, held: Manifests | None) -> Manifests:
+        return self._look() if held is None else held
+
+    def _change(self, change: Callable[[Manifests | None], Manifests]) -> None:
         for _ in range(_TRIES):
             number, held = self._last()
-            changed = change(self._look() if held is None else held)
+            changed = change(held)
             if changed == held or self._write(number + 1, changed):
                 return
         raise StoreUnreachable(f"{self._folder}: others change it without end; reindex later")

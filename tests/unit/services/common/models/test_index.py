@@ -68,8 +68,10 @@ def test_a_store_without_an_index_is_looked_through_once(records: Memory) -> Non
 
 
 def test_a_list_takes_two_requests_however_many_there_are(records: Memory) -> None:
-    index = Index(records, "policy", Found(**{f"v{i}": b"{}" for i in range(1000)}))
+    found = Found(**{f"v{i}": b"{}" for i in range(1000)})
+    index = Index(records, "policy", found)
     index.rebuild()
+    assert found.looks == 1
     records.requests.clear()
     assert len(index.read() or {}) == 1000
     assert records.requests == ["names index/policy", "read index/policy/0000000001.json"]
