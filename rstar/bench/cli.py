@@ -111,6 +111,10 @@ def reload(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     swaps: Annotated[int, typer.Option(min=1, help="Exchanges.")] = 50,
     callers: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    wait: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds that an exchange waits; the service's own by default."),
+    ] = None,
     store: Annotated[
         str | None, typer.Option(envvar="RSTAR_STORE", help="Model store that holds the model.")
     ] = None,
@@ -120,6 +124,6 @@ def reload(
     from services.common.models.store import ModelStore
 
     with tempfile.TemporaryDirectory(prefix="rstar-reload-") as folder:
-        figures = asyncio.run(measure(ModelStore(store), Path(folder), swaps, callers))
+        figures = asyncio.run(measure(ModelStore(store), Path(folder), swaps, callers, wait))
     print(json.dumps(figures, indent=2) if as_json else render(figures))
     raise typer.Exit(1 if figures["failed_requests"] or figures["mislabelled"] else 0)

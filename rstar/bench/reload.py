@@ -17,7 +17,6 @@ import grpc
 
 from rstar.bench.policy_process import PolicyProcess, Reply, policy_process
 from rstar.bench.variant import publish_pair
-from rstar.sandbox_probe import memory_bytes
 from services.common.models.store import ModelStore
 
 MODEL = "smollm2-135m"
@@ -99,7 +98,7 @@ async def exchange(
     """Exchange back and forth, with at least a reply to every caller between two exchanges.
 
     Returns:
-        Pauses in ms, the processes' memory in MB after each, and interrupted candidates.
+        Pauses in ms, the processes' anonymous memory in MB after each, and interrupted candidates.
     """
     pauses, memory, interrupted = [], [], 0
     for number in range(swaps):
@@ -111,8 +110,18 @@ async def exchange(
             raise RuntimeError(f"exchanged by {loaded.how}, which is not what is measured")
         pauses.append(loaded.pause_seconds * 1000)
         interrupted += loaded.interrupted
-        memory.append(memory_bytes(family(policy.pid)) / 1e6)
+        memory.append(anonymous_mb(family(policy.pid)))
     return pauses, memory, interrupted
+
+
+def anonymous_mb(pids: list[int]) -> float:
+    """What processes hold for themselves; files that the system may drop are not counted."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
+    return total * 1024 / 1e6
 
 
 def family(pid: int) -> list[int]:
@@ -125,8 +134,18 @@ def family(pid: int) -> list[int]:
     return found
 
 
-async def measure(store: ModelStore, folder: Path, swaps: int, callers: int) -> dict[str, Any]:
-    """All figures; the keys at the top level are stable."""
+async def measure(
+    store: ModelStore, folder: Path, swaps: int, callers: int, wait: float | None = None
+) -> dict[str, Any]:
+    """All figures; the keys at the top level are stable.
+
+    Args:
+        store: that holds MODEL.
+        folder: empty, for two versions and logs.
+        swaps, callers: how many.
+        wait: the service's `swap_seconds`; None for its default.
+    """
+    settings = {} if wait is None else {"swap_seconds": wait}
     source = store.open("policy", MODEL)
     pair = ModelStore(folder / "store")
     versions = publish_pair(pair, source, folder / "scratch")
@@ -138,7 +157,7 @@ async def measure(store: ModelStore, folder: Path, swaps: int, callers: int) -> 
     if differ < len(PROBLEMS):
         raise RuntimeError(f"the two versions differ in {differ} of {len(PROBLEMS)} replies only")
     tally = Tally()
-    async with policy_process(pair.root, "first", folder / "state") as policy:
+    async with policy_process(pair.root, "first", folder / "state", **settings) as policy:
         began = time.monotonic()
         tasks = [
             asyncio.create_task(caller(number, policy, truth, tally)) for number in range(callers)
@@ -168,6 +187,7 @@ async def measure(store: ModelStore, folder: Path, swaps: int, callers: int) -> 
             "first": round(memory[0]),
             "last": round(memory[-1]),
             "peak": round(max(memory)),
+            "growth_per_swap": round(growth(memory), 2),
             "every_fifth": [round(one) for one in memory[::5]],
         },
         "callers": callers,
@@ -175,6 +195,14 @@ async def measure(store: ModelStore, folder: Path, swaps: int, callers: int) -> 
         "faults": (tally.failures + tally.lies)[:5],
         "machine": {"cores": os.cpu_count(), "load": [round(one, 2) for one in os.getloadavg()]},
     }
+
+
+def growth(series: list[float]) -> float:
+    """Slope of the least-squares line through the second half of a series, once caches are full."""
+    half = series[len(series) // 2 :]
+    if len(half) < 2:
+        return 0.0
+    return statistics.linear_regression(range(len(half)), half).slope
 
 
 def _quantiles(values: list[float]) -> dict[str, float]:
@@ -196,5 +224,6 @@ def render(figures: dict[str, Any]) -> str:
         "pinned to a version that went": figures["pinned_gone"],
         "largest drift of a log-probability": figures["logprob_drift"],
         "memory, MB": f"first {memory['first']}, last {memory['last']}, peak {memory['peak']}",
+        "growth over the second half": f"{memory['growth_per_swap']} MB an exchange",
     }
     return "\n".join(f"{name:36} {value}" for name, value in lines.items())
