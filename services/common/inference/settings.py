@@ -32,8 +32,8 @@ class ModelSettings(EngineSettings):
         "service looks at once; empty to poll only.",
     )
     swap_seconds: float = Field(
-        30.0,
-        gt=0,
+        1.0,
+        ge=0,
         le=3600,
         description="How long an exchange waits for what is in flight; what has not ended then is "
         "begun again on the new model, or ends where it is pinned to the old one.",

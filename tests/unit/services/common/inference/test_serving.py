@@ -102,6 +102,20 @@ async def test_what_does_not_end_in_time_is_begun_again_on_the_new_model() -> No
     assert work.begun == ["one", "two"]
 
 
+async def test_no_wait_at_all_interrupts_what_is_inside_and_nothing_else() -> None:
+    place, work = serving("one"), Work()
+    async with place.closed(0) as interrupted:
+        assert interrupted == 0
+    inside = asyncio.create_task(place.use("", work))
+    await settle()
+    async with place.closed(0) as interrupted:
+        assert interrupted == 1
+        place.show(Model("two"))
+    await settle()
+    work.may_end.set()
+    assert await inside == "two"
+
+
 async def test_what_is_pinned_to_a_version_that_went_is_told_so() -> None:
     place, work = serving("one"), Work()
     inside = asyncio.create_task(place.use("one", work))
