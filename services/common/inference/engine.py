@@ -37,6 +37,8 @@ DEATH_POLL_SECONDS = 0.25
 STOP_SECONDS = 5.0
 RESET_SECONDS = 10.0
 RESET_POLL_SECONDS = 0.02
+# Five kinds of layers times some fifty sizes.
+PRIMITIVES = 256
 
 log = logs.get(__name__)
 
@@ -312,6 +314,9 @@ def _set_environment(settings: EngineSettings) -> None:
     }
     # vLLM leaves its shared memory to Python's resource tracker, which frees it and complains.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+    # oneDNN keeps what it compiles for every batch size and prompt length that comes, 0.1 to 0.3 MB
+    # each, 1024 of them by default: memory that grows for as long as prompts of new lengths come.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES))
     # Threads that spin while they wait take the cores from the other services of this machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -1,5 +1,6 @@
 """What our services add to vLLM's worker, inside the engine's process."""
 
+import ctypes
 from collections import defaultdict
 from typing import Any
 
@@ -20,6 +21,19 @@ class WeightsExchange:
         for layer in _tied(worker.model_runner.get_model()):
             if hasattr(layer, "cpu_linear"):
                 layer.quant_method.process_weights_after_loading(layer)
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Give the system what the C allocator holds without using it.
+
+    An exchange frees as much as the model takes. glibc keeps it in its arenas, between what is
+    still in use, and the next exchange does not find all of it again. Other C libraries keep
+    nothing, and have no such function.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _tied(model: Any) -> list[Any]:

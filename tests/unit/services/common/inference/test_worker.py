@@ -1,9 +1,11 @@
 """The part of an exchange that vLLM's reload leaves out, on layers that pack like its own."""
 
+import ctypes
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from services.common.inference.worker import WeightsExchange
+from services.common.inference.worker import WeightsExchange, return_freed_memory
 
 
 def make_model(*, tied: bool) -> Any:
@@ -59,3 +61,30 @@ def test_layers_of_their_own_are_left_to_the_reload() -> None:
     model = make_model(tied=False)
     Worker(model).exchange_weights("new")
     assert (model.head.packings, model.other.packings) == (1, 1)
+
+
+def test_freed_memory_between_what_is_in_use_goes_back_to_the_system() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = libc.memset.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    size, count = 64 * 1024, 1024
+    chunks = [libc.memset(libc.malloc(size), 1, size) for _ in range(count)]
+    full = anonymous_bytes()
+    # The last one stays in use, at the end of the heap: so the allocator keeps all before it.
+    for chunk in chunks[:-1]:
+        libc.free(chunk)
+    kept = anonymous_bytes()
+    return_freed_memory()
+    returned = anonymous_bytes()
+    libc.free(chunks[-1])
+    assert kept > full - size * count / 2
+    assert returned < full - size * count * 0.9
+
+
+def anonymous_bytes() -> int:
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel does not say")
