@@ -143,6 +143,7 @@ async def _evolve(asked: "EvolveConfig") -> int:
     from trainer.problems.problem import BadProblems
     from trainer.rounds.evolve import Evolution
     from trainer.rounds.learning import TrainingFailed
+    from trainer.rounds.measuring import MeasuringFailed
     from trainer.rounds.named_services import NamedServices
     from trainer.rounds.services import Services, ServicesAbsent
     from trainer.rounds.stage import BadStage
@@ -151,7 +152,7 @@ async def _evolve(asked: "EvolveConfig") -> int:
     refused = (BadStage, BadRun, BadProblems, BadData, ModelError)
     stopped = (
         *(ServicesAbsent, ServiceAbsent, RunStopped, RunError),
-        *(DamagedPart, QueueDown, FleetDown, TrainingFailed),
+        *(DamagedPart, QueueDown, FleetDown, TrainingFailed, MeasuringFailed),
     )
     err = Console(stderr=True, highlight=False)
     store = ModelStore()

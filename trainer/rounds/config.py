@@ -87,6 +87,9 @@ class Round(_Fields):
         min_length=1,
         description="The first rung searches every problem, each further one what is unsolved.",
     )
+    options: dict[str, int | float | str] = Field(
+        default_factory=dict, description="Of this round's searches, over the harvest's."
+    )
 
 
 class Evaluation(_Fields):
@@ -170,6 +173,7 @@ class EvolveConfig(_Fields):
         bootstrap: what proposes steps in round 1.
         policy, ppm: settings of the two trainings (trainer/training/settings.py), but for places.
         alias: of policy and PPM, moved to each round's versions that pass the gate; empty for none.
+        processes: that train together on this machine, one a GPU; torchrun starts them.
         gate: whether a round's policy takes over only where it is no worse than the one before.
     """
 
@@ -184,6 +188,7 @@ class EvolveConfig(_Fields):
     policy: dict[str, Any] = Field(default_factory=dict)
     ppm: dict[str, Any] = Field(default_factory=dict)
     evaluation: Evaluation
+    processes: int = Field(1, ge=1, le=64)
     alias: str = "production"
     gate: bool = True
     services: Services = Field(default_factory=Services)
@@ -252,7 +257,10 @@ def _placed(config: EvolveConfig, folder: Path) -> EvolveConfig:
     """Paths as they are meant, ~ and variables expanded."""
 
     def place(path: Path) -> Path:
-        return folder / Path(os.path.expandvars(path)).expanduser()
+        expanded = os.path.expandvars(path)
+        if "$" in expanded:
+            raise BadConfig(f"{path}: the variable in it is not set")
+        return folder / Path(expanded).expanduser()
 
     def problems(one: Problems) -> Problems:
         return one.model_copy(update={"file": place(one.file)})

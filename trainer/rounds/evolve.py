@@ -231,7 +231,7 @@ class Evolution:
 
         async def work() -> Trained:
             manifest: StageManifest = await learning.train(
-                kind, settings, data, base, folder / kind
+                kind, settings, data, base, folder / kind, config.processes
             )
             return await asyncio.to_thread(
                 lambda: learning.publish(

@@ -59,10 +59,10 @@ def _asked(
     problems: Sequence[Problem],
     serving: Serving,
 ) -> Harvest:
-    search = config.harvest.search
+    search, shape = config.harvest.search, config.rounds[number - 1]
     settings: dict[str, Any] = {
         "budget": search.budget | {"rollouts": rung.rollouts},
-        "options": {"method": "mcts", **search.options},
+        "options": {"method": "mcts", **search.options, **shape.options},
         # Another round asks for other samples, another rung too.
         "seed": config.seed + 1_000_000 * number + rung.rollouts,
         "seeds": rung.seeds,

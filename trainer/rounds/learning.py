@@ -24,7 +24,12 @@ class TrainingFailed(Exception):  # noqa: N818 - what happened
 
 
 async def train(
-    kind: Kind, settings: Mapping[str, Any], data: Path, base: Path, output: Path
+    kind: Kind,
+    settings: Mapping[str, Any],
+    data: Path,
+    base: Path,
+    output: Path,
+    processes: int = 1,
 ) -> StageManifest:
     """Train, or go on: the manifest of the training.
 
@@ -34,6 +39,7 @@ async def train(
         kind: which of the two.
         settings: fields of its settings, but for places.
         data, base, output: rows, the model that it starts from, and its folder.
+        processes: that train together, under torchrun where they are several.
 
     Raises:
         TrainingFailed: it ended without a model.
@@ -42,9 +48,10 @@ async def train(
     file, log = (output.with_name(f"{kind}-training.{end}") for end in ("json", "log"))
     places = {"data": [str(data)], "base": str(base), "output": str(output)}
     write_json(file, {**settings, **places})
-    code = await _run(
-        [sys.executable, "-m", f"trainer.training.{kind}", "--config", str(file)], log
-    )
+    together = ("torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m")
+    launcher = together if processes > 1 else ()
+    module = (*launcher, f"trainer.training.{kind}")
+    code = await _run([sys.executable, "-m", *module, "--config", str(file)], log)
     if code or not (output / MANIFEST).is_file():
         why = "data or settings are at fault" if code == _BAD_INPUT else f"exit status {code}"
         raise TrainingFailed(f"the training of the {kind} ended ({why}): see {log}")

@@ -14,6 +14,10 @@ from trainer.rounds.services import Serving
 PATIENCE_SECONDS = 120.0
 
 
+class MeasuringFailed(Exception):  # noqa: N818 - what happened
+    """Some problems gave no result, so that rounds cannot be compared; they are tried again."""
+
+
 def methods(config: EvolveConfig, *names: str) -> list[Method]:
     """Methods by name, with the budget and options that all rounds share."""
     search = config.evaluation.search
@@ -35,6 +39,7 @@ async def measure(
     """What methods reach with the models that are served, by name.
 
     Raises:
+        MeasuringFailed: the services gave no result for some problems.
         BadProblems, ServiceAbsent, RunStopped, RunError: as trainer.evaluation does.
     """
     problems = config.evaluation.problems
@@ -51,6 +56,9 @@ async def measure(
         ),
         watcher,
     )
+    for one in summaries:
+        if one.failures:
+            raise MeasuringFailed(f"{one.failures} of {one.n} problems gave no result: {one.out}")
     return {one.method: measured(one) for one in summaries}
 
 
