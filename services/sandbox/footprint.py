@@ -80,34 +80,33 @@ def _protect(mapping: Mapping, access: int) -> None:
     _LIBC.mprotect(ctypes.c_void_p(mapping.start), size, access)
 
 
-def copy_code() -> int:
-    """Put the code of large libraries into private memory; returns how many MiB were.
+def copy_interpreter() -> int:
+    """Put the interpreter's code into private memory on huge pages; returns how many MiB were.
 
     A fork does not copy the page tables of files that were only read, so that each child would
-    fault its way through the interpreter's code anew; of private memory it does, which on huge
-    pages is an entry or two. The copies stay what the files were: readable and executable.
+    fault its way through the code anew; of private memory it does, which on huge pages is an entry
+    or two. The copy stays what the file was: readable and executable.
     """
-    copied = 0
-    for mapping in mappings():
-        is_code = mapping.access == "r-xp" and mapping.name.startswith("/")
-        if is_code and mapping.end - mapping.start >= _HUGE_PAGE and _copy(mapping):
-            copied += (mapping.end - mapping.start) // 2**20
-    return copied
+    inside = ctypes.cast(ctypes.pythonapi.Py_IsInitialized, ctypes.c_void_p).value or 0
+    (code,) = [mapping for mapping in mappings() if mapping.start <= inside < mapping.end]
+    size = code.end - code.start
+    return size // 2**20 if size >= _HUGE_PAGE and _copy(code, size) else 0
 
 
-def _copy(mapping: Mapping) -> bool:
-    """Replace a mapping of code by a copy of it; False, and it stays, where the kernel refuses."""
-    size = mapping.end - mapping.start
+def _copy(code: Mapping, size: int) -> bool:
+    """Replace a mapping by a copy on huge pages; False, and it stays, where there can be none."""
     room = size + _HUGE_PAGE
     begin = _LIBC.mmap(None, ctypes.c_size_t(room), _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
     if begin == _FAILED:
         return False
     # As far from the beginning of a huge page as what it replaces: such can be moved in one piece.
-    copy = begin + (mapping.start - begin) % _HUGE_PAGE
+    copy = begin + (code.start - begin) % _HUGE_PAGE
     _LIBC.madvise(ctypes.c_void_p(copy), ctypes.c_size_t(size), _MADV_HUGEPAGE)
-    ctypes.memmove(copy, mapping.start, size)
+    ctypes.memmove(copy, code.start, size)
+    # With small pages it would be worth less than it costs.
+    huge = 2 * _collapse(copy, copy + size) * 2**20 >= size
     refused = _LIBC.mprotect(ctypes.c_void_p(copy), ctypes.c_size_t(size), _READ_EXECUTE)
-    moved = not refused and _move(copy, size, mapping.start)
+    moved = huge and not refused and _move(copy, size, code.start)
     _unmap(begin, copy - begin)
     _unmap(copy + size, begin + room - copy - size)
     if not moved:
@@ -135,13 +134,19 @@ def collapse_heap() -> int:
     With few large entries, page tables are copied and freed in a fraction of the time. What a
     child then writes is still copied in small pages. Linux 6.1.
     """
+    return sum(
+        _collapse(mapping.start, mapping.end)
+        for mapping in mappings()
+        if mapping.access == "rw-p" and mapping.name in ("", "[heap]")
+    )
+
+
+def _collapse(start: int, end: int) -> int:
+    """Put all whole huge pages between two addresses on one each; returns how many MiB were."""
     collapsed = 0
-    for mapping in mappings():
-        if mapping.access != "rw-p" or mapping.name not in ("", "[heap]"):
-            continue
-        first = -(-mapping.start // _HUGE_PAGE) * _HUGE_PAGE
-        for page in range(first, mapping.end - _HUGE_PAGE + 1, _HUGE_PAGE):
-            address = ctypes.c_void_p(page)
-            failed = _LIBC.madvise(address, ctypes.c_size_t(_HUGE_PAGE), _MADV_COLLAPSE)
-            collapsed += 0 if failed else _HUGE_PAGE // 2**20
+    first = -(-start // _HUGE_PAGE) * _HUGE_PAGE
+    for page in range(first, end - _HUGE_PAGE + 1, _HUGE_PAGE):
+        address = ctypes.c_void_p(page)
+        failed = _LIBC.madvise(address, ctypes.c_size_t(_HUGE_PAGE), _MADV_COLLAPSE)
+        collapsed += 0 if failed else _HUGE_PAGE // 2**20
     return collapsed

@@ -102,7 +102,7 @@ def measure(steps: int) -> dict[str, float]:
     gc.collect()
     gc.freeze()
     footprint.merge_images()
-    footprint.copy_code()
+    footprint.copy_interpreter()
     footprint.collapse_heap()
     parents = {name: _Parent(confined=name == "confined") for name in ("bare", "confined")}
     try:

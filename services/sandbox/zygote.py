@@ -177,7 +177,7 @@ def main(descriptor: int, kind: Kind, bounds: Bounds) -> None:
     # Steps' collections leave what is here alone, and so do not copy its pages.
     gc.freeze()
     footprint.merge_images()
-    footprint.copy_code()
+    footprint.copy_interpreter()
     footprint.collapse_heap()
     isolation, baseline = confine.process(bounds)
     zygote.report(packages, isolation, baseline)
