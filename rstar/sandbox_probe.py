@@ -85,6 +85,10 @@ class Probe:
             found |= more
         return sorted(found - {self.pid})
 
+    def zygotes(self) -> list[int]:
+        """The server's own children: all that there is where no session is open."""
+        return sorted(pid for pid, parent in map(_parent, _pids()) if parent == self.pid)
+
 
 class Stream:
     """Runs steps over one call.

@@ -23,7 +23,7 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
     """Milliseconds of processor time a step, by part, over one call.
 
     Args:
-        probe: of a server that does nothing else.
+        probe: of a server that does nothing else and has no open session.
         code: of every step; it must succeed.
         steps: in all. The more, the finer: what ends is counted in hundredths of a second.
         at_once: steps in progress, each in a session of its own.
@@ -32,8 +32,8 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
         `client`: this process. `warden`: the server's own process. `interpreters`: all others of
         it, user and system time apart, from the fork of a step's process to its end. `all`: sum.
     """
-    before = set(probe.processes())
-    client, warden, interpreters = time.process_time(), _own(probe.pid), _all(before)
+    zygotes = await _alone(probe)
+    client, warden, interpreters = time.process_time(), _own(probe.pid), _all(zygotes)
     sessions = [await probe.open() for _ in range(at_once)]
 
     async def call(stream: Stream, session: str) -> None:
@@ -46,10 +46,10 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
         await asyncio.gather(*(call(stream, session) for session in sessions))
     for session in sessions:
         await probe.close(session)
-    await _gone(probe, before)
+    await _alone(probe)
     user, system = (
         (after - first) / _TICKS_A_SECOND
-        for after, first in zip(_all(before), interpreters, strict=True)
+        for after, first in zip(_all(zygotes), interpreters, strict=True)
     )
     seconds = {
         "client": time.process_time() - client,
@@ -62,13 +62,14 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
     return {name: round(value * 1000 / done, 3) for name, value in seconds.items()}
 
 
-async def _gone(probe: Probe, before: set[int]) -> None:
-    """Wait until only these processes are left: the ends of all others are counted then."""
+async def _alone(probe: Probe) -> list[int]:
+    """The zygotes, once nothing else is left: the ends of all others are counted with them then."""
     deadline = time.monotonic() + _GONE_SECONDS
-    while set(probe.processes()) - before:
+    while probe.processes() != probe.zygotes():
         if time.monotonic() > deadline:
             raise RuntimeError("processes are left after their sessions were closed")
         await asyncio.sleep(0.01)
+    return probe.zygotes()
 
 
 def _own(pid: int) -> float:
@@ -80,7 +81,7 @@ def _own(pid: int) -> float:
     return nanoseconds / _NANOSECONDS
 
 
-def _all(pids: set[int]) -> tuple[int, int]:
+def _all(pids: list[int]) -> tuple[int, int]:
     """User and system time of processes and of their children that have ended, in ticks."""
     user = system = 0
     for pid in pids:
