@@ -270,5 +270,13 @@ def _placed(config: EvolveConfig, folder: Path) -> EvolveConfig:
         update={"problems": problems(config.evaluation.problems)}
     )
     return config.model_copy(
-        update={"folder": place(config.folder), "harvest": harvest, "evaluation": evaluation}
+        update={
+            "folder": place(config.folder),
+            "harvest": harvest,
+            "evaluation": evaluation,
+            # A password is not written into a file that many may read.
+            "services": config.services.model_copy(
+                update={"redis_url": os.path.expandvars(config.services.redis_url)}
+            ),
+        }
     )
