@@ -209,7 +209,8 @@ def test_the_sandbox_may_call_nobody(render: Render) -> None:
     called, metrics = sandbox["ingress"]
     assert metrics["ports"] == [{"port": 9090}]
     (peer,) = called["from"]
-    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "search"
+    (one_of,) = peer["podSelector"]["matchExpressions"]
+    assert one_of["values"] == ["search", "search-unguided"]
     deny = named(objects, "NetworkPolicy", "r-default-deny")["spec"]
     assert "ingress" not in deny
     assert "egress" not in deny

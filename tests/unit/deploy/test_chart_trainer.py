@@ -1,8 +1,10 @@
 """Jobs of the trainer."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from rstar.main import app
@@ -10,6 +12,7 @@ from tests.unit.deploy.conftest import Object, Render, named, of_kind, pods
 from tests.unit.deploy.test_chart import TRAINED
 from trainer.evaluation.service import KEY_VARIABLE, TLS_VARIABLES
 from trainer.harvest.__main__ import WorkerSettings
+from trainer.rounds.config import load
 
 
 def jobs(objects: list[Object]) -> dict[str, Object]:
@@ -65,6 +68,7 @@ def test_commands_of_the_jobs_are_those_of_the_command_line(render: Render) -> N
 def test_variables_of_the_jobs_are_read_by_somebody(render: Render) -> None:
     known = {f"RSTAR_HARVEST_{field}".upper() for field in WorkerSettings.model_fields}
     known |= {KEY_VARIABLE, *TLS_VARIABLES, "RSTAR_SEARCH_TARGET", "RSTAR_STORE", "RSTAR_HOME"}
+    known.add("RSTAR_SEARCH_REDIS_URL")
     seen: set[str] = set()
     for objects in (
         render(**TRAINED),
@@ -111,6 +115,38 @@ def test_rounds_are_never_run_twice_at_once(render: Render) -> None:
     assert cron["schedule"] == "0 3 * * 6"
     once = {**TRAINED["trainer__evolution"], "schedule": ""}  # type: ignore[dict-item]
     assert "Job r-evolve-rounds" in jobs(render(**{**TRAINED, "trainer__evolution": once}))
+
+
+def test_rounds_are_told_where_the_services_are(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "name": "gsm8k",
+        "folder": "/data/evolution",
+        "base": "qwen2.5-coder-0.5b",
+        "bootstrap": {"model": "qwen2.5-coder-0.5b"},
+        "harvest": {"problems": {"file": "/data/train.jsonl"}},
+        "evaluation": {"problems": {"file": "/data/test.jsonl"}},
+        "rounds": [{"guidance": "answer"}],
+    }
+    objects = render(trainer__evolution={"enabled": True, "config": config})
+    (made,) = of_kind(objects, "ConfigMap")
+    file = tmp_path / "config.json"
+    file.write_text(made["data"]["config.json"])
+    monkeypatch.setenv("RSTAR_HARVEST_REDIS_URL", "redis://:secret@r-redis:6379/0")
+    services = load(file).services
+    assert services.redis_url == "redis://:secret@r-redis:6379/0"
+    assert "secret" not in file.read_text()
+    for target in (services.search, services.unguided_search):
+        host = target.removeprefix("dns:///").partition(":")[0]
+        named(objects, "Service", host)
+    alone = container(named(objects, "Deployment", "r-search-unguided")["spec"]["template"])
+    given = {one["name"]: one for one in alone["env"]}
+    assert given["RSTAR_SEARCH_PPM_TARGET"]["value"] == ""
+    # Replicas that share a database take each other's searches over.
+    secret = given["RSTAR_SEARCH_REDIS_URL"]["valueFrom"]["secretKeyRef"]
+    assert secret["key"] == "url-unguided"
+    assert "RSTAR_SEARCH_ADMIN_KEY" in given
 
 
 def test_other_values_make_other_jobs(render: Render) -> None:
