@@ -39,6 +39,7 @@ class Analysis(BaseModel):
     """What a run's trees show.
 
     Attributes:
+        problems: those whose trees were kept.
         nodes: steps of all trees.
         failed_steps: share of the steps whose code failed.
         cut_steps: share of the steps that made a solution too long.
@@ -53,6 +54,7 @@ class Analysis(BaseModel):
         calibration_error: expected calibration error over these bins; None without a PPM.
     """
 
+    problems: int
     nodes: int
     failed_steps: float
     cut_steps: float
@@ -95,6 +97,7 @@ def analyse(searches: Iterable[Sequence[SearchTree]]) -> Analysis:
         counts.answers += [len(answers)] if trees else []
     bins = reliability(counts.scored)
     return Analysis(
+        problems=len(counts.answers),
         nodes=counts.nodes,
         failed_steps=_share(counts.failed, counts.nodes),
         cut_steps=_share(counts.cut, counts.nodes),

@@ -30,6 +30,7 @@ def test_shares_are_counted_over_all_trees() -> None:
         ]
     )
     found = analyse([[first], [second]])
+    assert found.problems == 2
     assert (found.nodes, found.failed_steps, found.cut_steps) == (8, 0.25, 0.125)
     assert found.dead_ends == 0.25  # of two roots and two nodes "a", the second "a" leads nowhere
     assert found.depth == pytest.approx(5 / 3)

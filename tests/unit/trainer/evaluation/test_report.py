@@ -87,6 +87,7 @@ def test_problems_won_are_shown_with_both_trees(folders: list[Path], tmp_path: P
     assert "1 won by best_of_n@4" in page
     assert "0 lost by best_of_n@4" in page
     assert "NameError" in page
+    assert ', <span class="right">answers 1</span>' in page
 
 
 def test_what_a_model_wrote_is_text_and_never_markup(folders: list[Path], tmp_path: Path) -> None:
