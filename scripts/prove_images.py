@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -30,11 +31,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.setup import drop_broken_media, folder_bytes, torch_pin, torch_source  # noqa: E402
+from scripts.setup import MEDIA, folder_bytes, torch_pin, torch_source  # noqa: E402
 from services.common.home import home  # noqa: E402
 from services.common.pb.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc  # noqa: E402
 
 DOCKERFILES = ROOT / "deploy" / "docker"
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+    "optional-dependencies"
+]
 USER = 10001
 FORBIDDEN = {"search": ("torch", "vllm", "numpy"), "sandbox": ("torch", "vllm", "redis")}
 IMPORT_ALL = """
@@ -84,7 +88,9 @@ def requirement(image: str) -> str:
 def environment(image: str, folder: Path, base: str) -> Path:
     """An environment with what the image has and nothing else; its interpreter."""
     extras = requirement(image)
-    venv = folder / extras.replace(",", "-")
+    # Policy and PPM are of one extra each, and these ask for the same.
+    same = EXTRAS["policy"] == EXTRAS["ppm"]
+    venv = folder / (extras.replace("ppm", "policy") if same else extras).replace(",", "-")
     python = venv / "bin" / "python"
     if (venv / "whole").exists():
         return python
@@ -96,7 +102,9 @@ def environment(image: str, folder: Path, base: str) -> Path:
         wanted.append(torch_pin())
     subprocess.run([*pip, *options, *wanted], check=True, cwd=folder)
     if "cpu" in extras.split(","):
-        drop_broken_media(python)
+        # As the Dockerfile does: they break every import beside this torch.
+        pip[-2:] = ["uninstall", "--yes"]
+        subprocess.run([*pip, "--quiet", *MEDIA], check=True)
     (venv / "whole").touch()
     return python
 

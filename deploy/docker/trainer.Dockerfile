@@ -10,8 +10,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY services services
 COPY trainer trainer
 COPY rstar rstar
+# Without the pin PyPI's newer torch, which is for CUDA, would win over the CPU build.
+ARG TORCH_CPU=2.13.0+cpu
 RUN if [ "$ENGINE" = cpu ]; then \
-      /venv/bin/pip install --extra-index-url https://download.pytorch.org/whl/cpu ".[trainer,models,s3]"; \
+      /venv/bin/pip install --extra-index-url https://download.pytorch.org/whl/cpu \
+        "torch==$TORCH_CPU" ".[trainer,models,s3]"; \
     else \
       /venv/bin/pip install ".[trainer,models,s3]"; \
     fi
