@@ -45,7 +45,7 @@ class Pretraining:
 
     problems: int = 16_000
     levels: tuple[int, ...] = (1, 2, 3)
-    batch: int = 32
+    batch: int = 16
     learning_rate: float = 2e-3
     seed: int = 7_001
 

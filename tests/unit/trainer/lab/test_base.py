@@ -1,8 +1,13 @@
 from collections import Counter
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import arange
 
 from trainer.lab import tokenizer as words
 from trainer.lab.base import idle_row
 from trainer.lab.language import read
+from trainer.lab.model import Shape, create
 from trainer.lab.problems import generate, is_new
 from trainer.lab.program import understand
 from trainer.training.texts import lesson
@@ -46,3 +51,16 @@ def test_it_can_be_trained_on() -> None:
         encoded = encode_lesson(tokenizer, lesson(row))
         assert tokenizer.unk_token_id not in encoded.ids
         assert len(encoded.ids) <= words.CONTEXT_TOKENS
+
+
+def test_every_token_can_be_told_from_all_others(tmp_path: Path) -> None:
+    """Head and embedding are one: rows that are too short bound the logits of what is copied."""
+    shape = Shape(hidden=64, layers=1, heads=2, inner=64)
+    assert create(tmp_path, shape, seed=1) < 300_000
+    rows = load_file(tmp_path / "model.safetensors")["model.embed_tokens.weight"]
+    lengths = rows.norm(dim=1)
+    assert rows.shape == (len(words.vocabulary()), shape.hidden)
+    assert 0.95 < lengths.mean() < 1.05
+    # The best logit of a token is at least its own row's square times the root of `hidden`.
+    best = rows @ rows.T
+    assert (best.argmax(dim=1) == arange(len(rows))).float().mean() > 0.99
