@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from services.common import logs, tracing
 from services.common.models.manifest import Kind
+from services.search import metrics
 from services.search.budget import StopReason
 from services.search.clients.calls import VersionGone
 from services.search.clients.dependencies import DependencyError
@@ -164,7 +165,8 @@ class Driver:
                 usage = harvest.usage()
                 events.append(TrialTold(expanded, usage, self.progress(), policies, ppms))
         if events:
-            await self._journal.append(events)
+            with metrics.LOG_PHASE.time():
+                await self._journal.append(events)
 
     def _postpone(self, trial: Trial, error: DependencyError) -> None:
         """Take back a trial that a dependency failed; raise when they have failed for too long."""

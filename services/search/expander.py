@@ -13,6 +13,7 @@ from services.common.grading import answers
 from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.sandbox.v1 import sandbox_pb2
 from services.common.steps import Step
+from services.search import metrics
 from services.search.answer_book import AnswerBook
 from services.search.clients.calls import RejectedError
 from services.search.clients.policy import PolicyClient, Sampling, Wanted
@@ -147,7 +148,9 @@ class _Trial:
         steps = [_as_step(result) for _, result in self._prefix.path]
 
         def on_candidate(proposal: policy_pb2.ProposeResponse) -> None:
-            pace.note(proposal.tokens, time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            metrics.POLICY_PHASE.observe(seconds)
+            pace.note(proposal.tokens, seconds)
             self._yield.policy_tokens += proposal.tokens
             self._yield.policy.add(proposal.model_version)
             self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal))
@@ -239,7 +242,8 @@ class _Trial:
         ancestors = [sandbox_pb2.CodeStep(node_id=i, code=r.text) for i, r in path]
         step = sandbox_pb2.CodeStep(node_id=identity, code=code)
         try:
-            run = await self._tools.sandbox.run(ancestors, step, timeout_seconds=self._timeout)
+            with metrics.SANDBOX_PHASE.time():
+                run = await self._tools.sandbox.run(ancestors, step, timeout_seconds=self._timeout)
         except asyncio.CancelledError:
             shared.cancel()
             raise
@@ -294,8 +298,9 @@ class _Trial:
             return dataclasses.replace(
                 step, outcome=Outcome.FAILED, error="the solution ends without an answer"
             )
-        key = await self._tools.book.key(answer)
-        correct = await self._tools.book.is_right(key)
+        with metrics.GRADE_PHASE.time():
+            key = await self._tools.book.key(answer)
+            correct = await self._tools.book.is_right(key)
         return dataclasses.replace(step, outcome=Outcome.TERMINAL, answer=key, correct=correct)
 
     async def _scored(self, path: Sequence[tuple[str, StepResult]], start: int) -> list[StepResult]:
@@ -310,9 +315,10 @@ class _Trial:
         if self._tools.ppm is not None and fresh:
             steps = [_as_step(result) for result in results]
             try:
-                scores = await self._tools.ppm.score(
-                    [steps[: index + 1] for index in fresh], timeout_seconds=self._timeout
-                )
+                with metrics.PPM_PHASE.time():
+                    scores = await self._tools.ppm.score(
+                        [steps[: index + 1] for index in fresh], timeout_seconds=self._timeout
+                    )
             except RejectedError as error:
                 cut = dataclasses.replace(
                     results[fresh[0]],

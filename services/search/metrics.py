@@ -41,6 +41,18 @@ ADOPTED = Counter(
 )
 PPM_CALLS = Counter("rstar_search_ppm_calls_total", "Partial solutions scored by the PPM.")
 SANDBOX_RUNS = Counter("rstar_search_sandbox_runs_total", "Steps run in the sandbox.")
+PHASE_SECONDS = Histogram(
+    "rstar_search_trial_phase_seconds",
+    "What trials spend their time on, waiting included: a candidate of the policy, a step in the "
+    "sandbox, the scores of a candidate, the grading of an answer, the write of what came of it.",
+    ["phase"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+)
+POLICY_PHASE = PHASE_SECONDS.labels("policy")
+SANDBOX_PHASE = PHASE_SECONDS.labels("sandbox")
+PPM_PHASE = PHASE_SECONDS.labels("ppm")
+GRADE_PHASE = PHASE_SECONDS.labels("grade")
+LOG_PHASE = PHASE_SECONDS.labels("log")
 IN_FLIGHT = Gauge(
     "rstar_search_dependency_in_flight",
     "Candidates, runs or scores that searches have in flight towards a dependency.",

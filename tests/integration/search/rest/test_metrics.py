@@ -36,6 +36,12 @@ async def test_searches_and_requests_are_counted(rig: StartRig) -> None:
         assert grown("rstar_search_searches_ended_total", **ended) == 1
         assert grown("rstar_search_policy_tokens_total") == usage["policy_tokens"]
         assert grown("rstar_search_nodes_total") == usage["nodes"]
+        phase = "rstar_search_trial_phase_seconds_count"
+        assert grown(phase, phase="sandbox") == usage["sandbox_runs"] > 0
+        assert grown(phase, phase="policy") > 0
+        assert grown(phase, phase="grade") > 0
+        assert grown(phase, phase="log") > 0
+        assert grown(phase, phase="ppm") == 0, "the search was not guided"
         seconds = "rstar_search_http_request_seconds_count"
         assert grown(seconds, method="POST", route="/solve", status="200") == 1
         # Whatever paths are tried, they make one series.
