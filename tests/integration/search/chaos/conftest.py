@@ -173,6 +173,18 @@ def check(log: list[Entry], rollouts: int = 10) -> Solution:
 
 async def nothing_is_left(fleet: Fleet) -> None:
     """No lease, no open search, no sandbox session."""
+    await no_key_is_left(fleet)
+    async with rpc.channel(fleet.targets["sandbox"]) as channel:
+        stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
+        names = [f"left-{number}" for number in range(fleet.max_sessions)]
+        for name in names:  # as many as fit, so none was left
+            await stub.OpenSession(sandbox_pb2.OpenSessionRequest(session_id=name), timeout=10)
+        for name in names:
+            await stub.CloseSession(sandbox_pb2.CloseSessionRequest(session_id=name), timeout=10)
+
+
+async def no_key_is_left(fleet: Fleet) -> None:
+    """No lease, no open search, and all else expires."""
     client = fleet.store._redis._client
 
     async def none_is_open() -> bool:
@@ -182,10 +194,3 @@ async def nothing_is_left(fleet: Fleet) -> None:
     assert not [key async for key in client.scan_iter(match="rstar:search:*:lease")]
     async for key in client.scan_iter(match="rstar:search:*"):
         assert await client.ttl(key) > 0, key
-    async with rpc.channel(fleet.targets["sandbox"]) as channel:
-        stub = sandbox_pb2_grpc.SandboxServiceStub(channel)
-        names = [f"left-{number}" for number in range(fleet.max_sessions)]
-        for name in names:  # as many as fit, so none was left
-            await stub.OpenSession(sandbox_pb2.OpenSessionRequest(session_id=name), timeout=10)
-        for name in names:
-            await stub.CloseSession(sandbox_pb2.CloseSessionRequest(session_id=name), timeout=10)
