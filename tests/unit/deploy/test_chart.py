@@ -251,6 +251,14 @@ def test_a_gpu_pool_asks_for_its_gpus_and_takes_the_gpu_image(render: Render) ->
             },
             "redis.external.keda.address",
         ),
+        (
+            {
+                "redis__enabled": False,
+                "redis__external__url": "redis://r",
+                "trainer__evolution": {"enabled": True, "config": {"name": "a"}},
+            },
+            "under `unguidedKey`",
+        ),
         ({"redis__enabled": False}, "give `url` or `existingSecret`"),
         ({"tls__enabled": True}, "give `existingSecret` or enable `certManager`"),
         ({"tracing__share": 2}, "/tracing/share"),

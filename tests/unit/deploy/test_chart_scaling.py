@@ -83,6 +83,8 @@ def test_keda_asks_prometheus_for_series_that_exist(render: Render) -> None:
         target = named(objects, "Deployment", one["spec"]["scaleTargetRef"]["name"])
         assert "replicas" not in target["spec"]
         (trigger,) = one["spec"]["triggers"]
+        # KEDA refuses a fallback for what is no average.
+        assert ("fallback" in one["spec"]) is (trigger["metricType"] == "AverageValue")
         query = trigger["metadata"]["query"]
         series = re.search(r"([a-z_:]+)\{", query)
         assert series is not None

@@ -92,10 +92,12 @@ spec:
       behavior:
         scaleDown:
           stabilizationWindowSeconds: {{ .root.Values.autoscaling.calmSeconds }}
-  {{- /* Prometheus away: as many as it takes to go on. */}}
+  {{- /* Prometheus away: as many as it takes to go on. KEDA has this for averages alone. */}}
+  {{- if eq .kind "AverageValue" }}
   fallback:
     failureThreshold: 3
     replicas: {{ max (int .values.autoscaling.minReplicas) (int .values.replicas) }}
+  {{- end }}
   triggers:
     - type: prometheus
       metricType: {{ .kind }}
