@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from prometheus_client import Counter, Gauge
+
 from services.common import rpc
 from services.common.inference.admin import Admin
 from services.common.inference.gate import Gate
@@ -13,6 +15,10 @@ from services.policy.prompts import version_of
 from services.policy.sampler import Drawn, Served, sample
 from services.policy.settings import PolicySettings
 
+IN_FLIGHT = Gauge("rstar_policy_in_flight_candidates", "Candidates that wait or are drawn.")
+CANDIDATES = Counter("rstar_policy_candidates_total", "Candidates drawn, by end.", ["finish"])
+TOKENS = Counter("rstar_policy_tokens_total", "New tokens of finished candidates.")
+
 NAME = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
 ADMIN_NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 
@@ -23,7 +29,7 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
     def __init__(self, settings: PolicySettings, serving: Serving[Served]) -> None:
         self._settings = settings
         self._serving = serving
-        self._gate = Gate(settings.max_in_flight, "candidates")
+        self._gate = Gate(settings.max_in_flight, "candidates", IN_FLIGHT)
 
     @rpc.unary
     async def Info(  # noqa: N802 - the contract's name
@@ -56,6 +62,8 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
             raise rpc.InvalidField("steps", fault)
         with self._gate.hold(ask.count):
             async for drawn in sample(self._serving, request.model_version, ask):
+                CANDIDATES.labels(drawn.candidate.finish.name.lower()).inc()
+                TOKENS.inc(drawn.candidate.tokens)
                 yield _response(drawn)
 
 

@@ -1,6 +1,7 @@
 """The gRPC face of the PPM."""
 
 import grpc
+from prometheus_client import Gauge, Histogram
 
 from services.common import rpc
 from services.common.inference.admin import Admin
@@ -11,6 +12,13 @@ from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.ppm import asks
 from services.ppm.scorer import Score, Served, score
 from services.ppm.settings import PpmSettings
+
+BATCH = Histogram(
+    "rstar_ppm_batch_solutions",
+    "Partial solutions in a call.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+)
+IN_FLIGHT = Gauge("rstar_ppm_in_flight_solutions", "Partial solutions that wait or are scored.")
 
 NAME = pb.DESCRIPTOR.services_by_name["PpmService"].full_name
 ADMIN_NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -26,7 +34,7 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
     def __init__(self, settings: PpmSettings, serving: Serving[Served]) -> None:
         self._settings = settings
         self._serving = serving
-        self._gate = Gate(settings.max_in_flight, "partial solutions")
+        self._gate = Gate(settings.max_in_flight, "partial solutions", IN_FLIGHT)
         self.lacks_model = not settings.model
 
     @rpc.unary
@@ -58,6 +66,7 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
             return served.version, await score(served, ask)
 
         with self._gate.hold(len(ask.solutions)):
+            BATCH.observe(len(ask.solutions))
             version, scores = await self._serving.use(request.model_version, work)
         return pb.ScoreResponse(
             scores=[pb.Score(value=s.value, logit=s.logit, tokens=s.tokens) for s in scores],

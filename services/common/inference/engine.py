@@ -50,6 +50,12 @@ class EngineError(RuntimeError):
 class EngineSettings(ServiceSettings):
     """How an engine uses the machine."""
 
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port on which Prometheus' metrics are served over HTTP; 0 for none.",
+    )
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(
         "auto",
         description="Type of weights and activations; auto takes the model's, or float32 on a CPU "
@@ -355,7 +361,8 @@ def _arguments(
         enable_lora=adapters is not None,
         max_loras=_lora_slots(adapters.count, cpu=cpu) if adapters else 1,
         max_lora_rank=_lora_rank(adapters.rank) if adapters else 16,
-        disable_log_stats=True,
+        # vLLM puts its own metrics beside ours; nobody reads them without a port.
+        disable_log_stats=not settings.metrics_port,
         additional_config=Lifeline(),
     )
 

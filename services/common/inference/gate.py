@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import grpc
+from prometheus_client import Gauge
 
 from services.common import rpc
 
@@ -11,10 +12,11 @@ from services.common import rpc
 class Gate:
     """Counts what waits or runs, and refuses what would be too much."""
 
-    def __init__(self, limit: int, what: str) -> None:
-        """Let in up to `limit` units; `what` names them in refusals."""
+    def __init__(self, limit: int, what: str, gauge: Gauge) -> None:
+        """Let in up to `limit` units; `what` names them in refusals, `gauge` shows them."""
         self._limit = limit
         self._what = what
+        self._gauge = gauge
         self.held = 0
 
     @contextlib.contextmanager
@@ -27,7 +29,9 @@ class Gate:
                 f"no room for {units} more; try again",
             )
         self.held += units
+        self._gauge.inc(units)
         try:
             yield
         finally:
             self.held -= units
+            self._gauge.dec(units)

@@ -43,12 +43,6 @@ class ModelSettings(EngineSettings):
         description="Where weights cannot be exchanged in place: start the new engine beside the "
         "old one, which needs the memory of both, rather than after it has stopped.",
     )
-    metrics_port: int = Field(
-        0,
-        ge=0,
-        le=65535,
-        description="Port on which Prometheus' metrics are served over HTTP; 0 for none.",
-    )
     admin_token: SecretStr = Field(
         SecretStr(""),
         description="What callers of Load show as `authorization: Bearer ...`; empty refuses all.",
