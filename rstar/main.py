@@ -248,6 +248,22 @@ def _given(**options: Any) -> dict[str, object]:
 
 
 @app.command()
+def top(
+    url: Annotated[str, typer.Option(help="Of the search service.")] = "http://127.0.0.1:8000",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Address of another service's metrics; may be given several times."),
+    ] = None,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two readings.")] = 2.0,
+    rounds: Annotated[int, typer.Option(min=0, help="Readings to show; 0 goes on.")] = 0,
+) -> None:
+    """Watch services, versions, running searches and rates; Ctrl-C ends."""
+    from rstar.top import watch
+
+    watch(url, metrics or [], every, rounds)
+
+
+@app.command()
 def serve(service: Annotated[Service, typer.Argument(help="Which one.")]) -> None:
     """Run one service in the foreground; its settings are variables RSTAR_<SERVICE>_<FIELD>."""
     from rstar.stack.services import service_command
