@@ -27,7 +27,7 @@ TABLE = CHART / "README.md"
 # Maps whose keys are the user's own.
 FREE = {
     "annotations", "nodeSelector", "affinity", "resources", "podDisruptionBudget",
-    "labels", "config",
+    "labels", "dashboardLabels", "config",
 }  # fmt: skip
 # What `settings` of a component may name; a variable that a service does not know it would ignore.
 SETTINGS = {
