@@ -61,7 +61,8 @@ def names(registry: CollectorRegistry) -> Iterator[str]:
 def engine() -> set[str]:
     """Names of the engine's series, from the source of the vLLM that is installed."""
     package = importlib.util.find_spec("vllm")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     source = Path(package.origin).parent / "v1" / "metrics" / "loggers.py"
     found = set(re.findall(r'"(vllm:\w+)"', source.read_text("utf-8")))
     return found | {f"{name}_total" for name in found}
