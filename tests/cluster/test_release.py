@@ -14,7 +14,7 @@ from tests.cluster.release import values
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
-BUDGET = {"rollouts": 4, "tokens": 400, "seconds": 60}
+BUDGET = {"rollouts": 4, "tokens": 400, "seconds": 300}
 SEARCH = {"candidates": 2}
 
 
