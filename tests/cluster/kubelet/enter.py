@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.sandbox import linux
-from tests.support.system_calls import container_filter
+from tests.support.container_profile import container_filter
 
 ROOT = Path("/mnt")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
