@@ -116,7 +116,9 @@ def _runs(process: psutil.Process) -> bool:
 async def health(channel: grpc.aio.Channel, name: str = "") -> int:
     """The health of a service, or of the process as a whole."""
     stub = health_pb2_grpc.HealthStub(channel)
-    response = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+    # On a machine that is busy enough, one that listens is not reached at the first attempt.
+    request = health_pb2.HealthCheckRequest(service=name)
+    response = await stub.Check(request, timeout=60, wait_for_ready=True)
     return response.status
 
 

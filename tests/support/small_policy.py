@@ -8,18 +8,25 @@ LAYERS = 4
 VERSION = "small"
 
 
-def make_small_policy(policy: StoredModel, store: ModelStore, scratch: Path) -> StoredModel:
-    """Publish a policy of LAYERS layers, its head tied to its embedding like the whole one's."""
+def make_small_policy(
+    policy: StoredModel,
+    store: ModelStore,
+    scratch: Path,
+    *,
+    version: str = VERSION,
+    layers: int = LAYERS,
+) -> StoredModel:
+    """Publish a policy of a few layers, its head tied to its embedding like the whole one's."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(policy.path)
-    model.model.layers = model.model.layers[:LAYERS]
-    model.config.num_hidden_layers = LAYERS
+    model.model.layers = model.model.layers[:layers]
+    model.config.num_hidden_layers = layers
     model.save_pretrained(scratch)
     AutoTokenizer.from_pretrained(policy.path).save_pretrained(scratch)
     return store.publish(
         "policy",
-        VERSION,
+        version,
         scratch,
         licence=policy.manifest.licence,
         base=policy.manifest.version,
