@@ -130,7 +130,7 @@ async def test_killed_in_a_proof_it_comes_back_on_the_last_good_version(
 ) -> None:
     """A version that was fetched before and is being proved: its cached copy is hashed again."""
     scratch = tmp_path / "scratch"
-    shutil.copytree(rig.store.path("policy", "first"), scratch)
+    shutil.copytree(rig.store.path("policy", "shallow"), scratch)
     (scratch / "manifest.json").unlink()
     (scratch / "NOTES.md").touch()
     os.truncate(scratch / "NOTES.md", HEAVY_BYTES)
