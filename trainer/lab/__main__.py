@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     logs.configure("trainer.lab")
     # Read when torch is loaded: threads that spin while they wait take the cores from others.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # One is faster than two here: what a thread does is over before it is awake.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / TRAIN, list(generate(options.train, "train", options.seed)))

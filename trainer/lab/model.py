@@ -15,10 +15,10 @@ class Shape:
         inner: width of the feed-forward layers.
     """
 
-    hidden: int = 192
+    hidden: int = 128
     layers: int = 4
-    heads: int = 6
-    inner: int = 512
+    heads: int = 4
+    inner: int = 352
 
 
 def create(folder: Path, shape: Shape, seed: int) -> int:
