@@ -13,7 +13,7 @@ from services.common import logs
 from services.common.models.store import ModelStore
 from trainer.lab.base import Pretraining, make_base
 from trainer.lab.model import Shape
-from trainer.lab.problems import generate, write
+from trainer.lab.problems import LEVELS, generate, write
 
 TRAIN: Final = "train.jsonl"
 HELD_OUT: Final = "held_out.jsonl"
@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--store", help="model store; the user's own where it is not given")
     parser.add_argument("--train", type=int, default=300, help="problems to learn from")
     parser.add_argument("--held-out", type=int, default=504, help="problems to measure on")
+    parser.add_argument(
+        "--levels", type=int, choices=LEVELS, default=LEVELS[-1], help="problems of 1 to so many"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the problems to learn from")
     parser.add_argument("--pretrain", type=int, default=Pretraining().problems, help="problems")
     options = parser.parse_args(arguments)
@@ -39,8 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / TRAIN, list(generate(options.train, "train", options.seed)))
-    write(folder / HELD_OUT, list(generate(options.held_out, "held_out", HELD_OUT_SEED)))
+    levels = LEVELS[: options.levels]
+    write(folder / TRAIN, list(generate(options.train, "train", options.seed, levels)))
+    write(folder / HELD_OUT, list(generate(options.held_out, "held_out", HELD_OUT_SEED, levels)))
     how = Pretraining(problems=options.pretrain)
     base = make_base(ModelStore(options.store), folder / "base", Shape(), how)
     log.info("ready", folder=str(folder), base=base.manifest.version)

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import random
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -121,19 +122,23 @@ def idle_row(problem: LabProblem, seed: int) -> SolutionRow:
     Numbers of one to three digits, so that copying is learnt and not which numbers there are.
     """
     rng = random.Random(f"idle/{seed}/{problem.id}")  # noqa: S311 - no secret
-    told = [_renumbered(one, rng) for one in problem.sentences]
-    story = dataclasses.replace(problem, sentences=tuple(told))
+    told = _renumbered(problem.sentences, rng)
+    while is_new(told):
+        told = _renumbered(problem.sentences, rng)
+    story = dataclasses.replace(problem, sentences=told)
     lines = [dataclasses.replace(line, op=rng.choice(OPS)) for line in story.program.lines]
     return solution_row(story, Program(tuple(lines)))
 
 
-def _renumbered(sentence: Sentence, rng: random.Random) -> Sentence:
-    """A sentence with other numbers where it has any; none that is kept for evaluation."""
-    while True:
-        n, m = (rng.randrange(1, 10 ** rng.randint(1, 3)) for _ in range(2))
-        told = dataclasses.replace(sentence, n=sentence.n and n, m=sentence.m and m)
-        if told.n == 0 or not is_new(told.n, told.m):
-            return told
+def _renumbered(sentences: Sequence[Sentence], rng: random.Random) -> tuple[Sentence, ...]:
+    """Sentences with other numbers where they have any."""
+
+    def number() -> int:
+        return rng.randrange(1, 10 ** rng.randint(1, 3))
+
+    return tuple(
+        dataclasses.replace(one, n=one.n and number(), m=one.m and number()) for one in sentences
+    )
 
 
 def solution_row(problem: LabProblem, program: Program) -> SolutionRow:

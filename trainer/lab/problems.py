@@ -1,8 +1,8 @@
 """Generated word problems of graded difficulty, the same for the same seed.
 
 A problem of level k takes k computations, each of which the answer needs. Problems for evaluation
-differ from those for training in their numbers (a first number that training never shows) and in
-their templates (an order of wordings that training never shows).
+differ from those for training in their numbers (two first numbers that training never shows
+together) and in their templates (an order of wordings that training never shows).
 """
 
 import hashlib
@@ -113,18 +113,20 @@ def _divides(program: Program, values: Sequence[int]) -> bool:
     return True
 
 
-def is_new(n: int, m: int = 0) -> bool:
-    """Whether training never shows a story that begins with these numbers.
+def is_new(sentences: Sequence[Sentence]) -> bool:
+    """Whether training never shows a story that begins with these two numbers.
 
-    Every digit is seen at every place; which of them stand together is what is new.
+    Every number is seen at every place: one that never was is one token that nothing taught the
+    model to write. Which of them stand together is what is new.
     """
-    return (3 * (n // 10) + n + m) % 5 == 0
+    told = [one for one in sentences if one.wording.kind != "noise"]
+    first, second = [n for one in told for n in (one.m, one.n) if n][:2]
+    return (first + 3 * second) % 5 == 0
 
 
 def _split_of(sentences: Sequence[Sentence]) -> Split | None:
-    """Which split may hold a problem; None where number and template disagree."""
-    first = next(one for one in sentences if one.wording.kind in {"start", "bags"})
-    number_is_new = is_new(first.n, first.m)
+    """Which split may hold a problem; None where numbers and template disagree."""
+    number_is_new = is_new(sentences)
     digest = hashlib.blake2b(template(sentences).encode(), digest_size=2).digest()
     # Stories of one sentence and a question have too few templates to keep any from training.
     few = sum(one.wording.kind != "noise" for one in sentences) <= _FEW

@@ -18,6 +18,7 @@ def test_the_command_makes_problems_and_a_base_once(
 ) -> None:
     folder, store = tmp_path / "lab", ModelStore(tmp_path / "store")
     asked = [str(folder), "--store", str(tmp_path / "store"), "--train", "12", "--held-out", "6"]
+    asked += ["--levels", "3"]
     train_once, lessons = policy.train, list[tuple[Path, Path]]()
 
     def watched(settings: PolicySettings) -> StageManifest:
@@ -29,6 +30,7 @@ def test_the_command_makes_problems_and_a_base_once(
     assert main([*asked, "--pretrain", "96"]) == 0
     train, held_out = (read_problems(folder / f"{n}.jsonl") for n in ("train", "held_out"))
     assert (len(train), len(held_out)) == (12, 6)
+    assert {one.level for one in [*train, *held_out]} == {"1", "2", "3"}
     assert not {one.id for one in train} & {one.id for one in held_out}
     made = store.open("policy", base.VERSION)
     assert made.manifest.prompt_style == "bare"
