@@ -4,6 +4,7 @@ Run by `make test-cluster`, which gives it namespaces of its own: nothing outliv
 """
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from tests.cluster.release import NAMESPACE, Release
 
 VALUES = Path(__file__).with_name("values.yaml")
 IMAGE_USER = 10001
+PROBLEMS = "problems.jsonl"
+HARVESTED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Cluster:
     api: Api
     node: Node
     release: Release
+    volumes: Path
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -50,7 +54,7 @@ async def cluster(
         await node.start()
         await _make_volumes(api, folder / "volumes", smollm2)
         await api.create("/api/v1/namespaces", _named("Namespace", NAMESPACE))
-        yield Cluster(api, node, Release(api, plane.kubeconfig, VALUES))
+        yield Cluster(api, node, Release(api, plane.kubeconfig, VALUES), folder / "volumes")
     finally:
         await node.stop()
         await plane.stop()
@@ -59,23 +63,34 @@ async def cluster(
 
 async def _make_volumes(api: Api, folder: Path, model: StoredModel) -> None:
     """What an administrator without a provisioner makes by hand: volumes for models and Redis."""
-    models, redis = folder / "models", folder / "redis"
-    await asyncio.to_thread(_fill, models, redis, model)
-    for name, path, size in (("models", models, "5Gi"), ("redis", redis, "1Gi")):
+    await asyncio.to_thread(_fill, folder, model)
+    for name, size, mode in (
+        ("models", "5Gi", "ReadWriteOnce"),
+        ("redis", "1Gi", "ReadWriteOnce"),
+        ("data", "2Gi", "ReadWriteMany"),
+    ):
+        path = folder / name
         volume = _named("PersistentVolume", name)
         volume["spec"] = {
             "capacity": {"storage": size},
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [mode],
             "persistentVolumeReclaimPolicy": "Retain",
             "hostPath": {"path": str(path)},
         }
         await api.create("/api/v1/persistentvolumes", volume)
 
 
-def _fill(models: Path, redis: Path, model: StoredModel) -> None:
-    shutil.copytree(model.path, models / "policy" / model.path.name)
-    redis.mkdir()
-    for path in (redis, models, *models.rglob("*")):
+def _fill(folder: Path, model: StoredModel) -> None:
+    shutil.copytree(model.path, folder / "models" / "policy" / model.path.name)
+    for name in ("redis", "data"):
+        (folder / name).mkdir()
+    (folder / "data" / PROBLEMS).write_text(
+        "".join(
+            json.dumps({"id": str(n), "question": f"What is {n} + 1?", "answer": str(n + 1)}) + "\n"
+            for n in range(HARVESTED)
+        )
+    )
+    for path in folder.rglob("*"):
         shutil.chown(path, IMAGE_USER, IMAGE_USER)
 
 

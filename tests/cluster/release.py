@@ -21,6 +21,10 @@ class HelmFailed(Exception):  # noqa: N818 - what happened
     """helm ended with an error; says its words."""
 
 
+class JobFailed(Exception):  # noqa: N818 - what happened
+    """A Job has failed; its name."""
+
+
 def tool(name: str) -> Path:
     """The path of helm or kubectl."""
     script = REPO / "scripts" / "kube_tools.py"
@@ -77,6 +81,24 @@ class Release:
             labelSelector=f"app.kubernetes.io/component={component}",
         )
         return [one for one in found if not one["metadata"].get("deletionTimestamp")]
+
+    async def finished(self, kind: str) -> None:
+        """Wait until a Job of this kind has succeeded. JobFailed where it has not."""
+        async with asyncio.timeout(_HELM_SECONDS):
+            while True:
+                jobs = await self._api.items(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs")
+                mine = [one for one in jobs if f"-{kind}-" in one["metadata"]["name"]]
+                conditions = [
+                    condition["type"]
+                    for one in mine
+                    for condition in one["status"].get("conditions") or []
+                    if condition["status"] == "True"
+                ]
+                if "Failed" in conditions:
+                    raise JobFailed(mine[0]["metadata"]["name"])
+                if "Complete" in conditions:
+                    return
+                await asyncio.sleep(1)
 
     async def address(self, service: str) -> str:
         """The cluster address of a Service."""

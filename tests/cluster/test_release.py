@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rstar.client import AsyncClient, Retry, Solution
-from tests.cluster.conftest import Cluster
+from tests.cluster.conftest import HARVESTED, PROBLEMS, Cluster
 from tests.cluster.release import values
+from trainer.harvest.run import HarvestFolder
+from trainer.harvest.summary import summarise
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
@@ -118,6 +120,25 @@ async def solved(client: AsyncClient, search_id: str) -> Solution:
     raise AssertionError(f"{search_id} ended without a solution")
 
 
+async def test_a_harvest_job_searches_every_problem(cluster: Cluster) -> None:
+    run = {
+        "problems": f"/data/{PROBLEMS}",
+        "workers": 2,
+        "concurrency": 2,
+        "arguments": ["--budget", "rollouts=2,tokens=200,seconds=300", "--set", "candidates=2"],
+    }
+    data = {"size": "2Gi"}
+    await cluster.release.upgrade(
+        *values(trainer__harvest__runs={"tried": run}, trainer__data__persistence=data)
+    )
+    await cluster.release.finished("feed")
+    await cluster.release.finished("work")
+    harvest = HarvestFolder(cluster.volumes / "data" / "harvests" / "tried")
+    summary = summarise(harvest)
+    assert (summary.items, summary.done, summary.failed) == (HARVESTED, HARVESTED, 0)
+    assert summary.nodes > 0
+
+
 async def test_roll_back(cluster: Cluster) -> None:
     await cluster.release.rollback(1)
     (pod, *_) = await cluster.release.pods("search")
@@ -136,6 +157,7 @@ async def test_uninstall_leaves_nothing_but_the_data(cluster: Cluster) -> None:
     left = await cluster.release.leftovers()
     assert sorted(left) == [
         "persistentvolumeclaims/data-rstar-redis-0",
+        "persistentvolumeclaims/rstar-data",
         "persistentvolumeclaims/rstar-models",
     ]
     assert not cluster.node.pods

@@ -69,6 +69,11 @@ class Container:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def started(self) -> bool:
+        """Whether it has ever been started."""
+        return self._process is not None
+
+    @property
     def ready(self) -> bool:
         """Whether it runs and its readiness probe passes."""
         return self.running and self._passes("startupProbe") and self._passes("readinessProbe")

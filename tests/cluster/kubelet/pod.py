@@ -28,6 +28,8 @@ class Pod:
         self.key = key_of(content)
         self.uid: str = content["metadata"]["uid"]
         self.containers: list[Container] = []
+        self._first: list[Container] = []
+        self._failed = False
         self.deleted = asyncio.Event()
         self.killed = False
         self._api, self._network = api, network
@@ -50,6 +52,7 @@ class Pod:
         """Start it, keep it, end it."""
         try:
             await self._create()
+            self._failed = not await self._initialize()
             while not self.deleted.is_set() and not self._over():
                 for one in self.containers:
                     await one.look(self._policy())
@@ -72,6 +75,8 @@ class Pod:
 
     def _over(self) -> bool:
         """Whether its containers have ended for good."""
+        if self._failed:
+            return True
         codes = [one.exit_code for one in self.containers]
         if self._policy() == "Always" or None in codes or not codes:
             return False
@@ -84,15 +89,31 @@ class Pod:
         self._write_etc(self._attachment)
         while not self.deleted.is_set():
             try:
-                self.containers = await self._make_containers(self._attachment)
-                break
+                spec = self.content["spec"]
+                place = await self._place(self._attachment)
+                self._first = await self._make(spec.get("initContainers") or [], *place)
+                self.containers = await self._make(spec["containers"], *place)
+                return
             except NotYet as reason:
                 await self._tell(str(reason))
                 await self._pause(_WAIT_SECONDS)
-        for one in self.containers:
-            await one.start()
 
-    async def _make_containers(self, attachment: Attachment) -> list[Container]:
+    async def _initialize(self) -> bool:
+        """Run the init containers in their order, then start the others; whether all went well."""
+        for one in self._first:
+            await one.start()
+            while one.exit_code is None and not self.deleted.is_set():
+                await one.look("Never")
+                await self._pause(_LOOK_SECONDS)
+            if one.exit_code:
+                return False
+        if not self.deleted.is_set():
+            for one in self.containers:
+                await one.start()
+        return True
+
+    async def _place(self, attachment: Attachment) -> tuple[Place, Volumes, Object]:
+        """What containers get of the pod; NotYet where something is missing."""
         spec, metadata = self.content["spec"], self.content["metadata"]
         security = spec.get("securityContext") or {}
         user = int(security.get("runAsUser", 0))
@@ -102,6 +123,11 @@ class Pod:
         place = Place(metadata["name"], user, group, attachment, self._folder, folders)
         status = {"podIP": attachment.address}
         pod = self.content | {"status": self.content.get("status", {}) | status}
+        return place, volumes, pod
+
+    async def _make(
+        self, specs: list[Object], place: Place, volumes: Volumes, pod: Object
+    ) -> list[Container]:
         return [
             Container(
                 one,
@@ -109,7 +135,7 @@ class Pod:
                 await volumes.environment(one, pod),
                 place,
             )
-            for one in spec["containers"]
+            for one in specs
         ]
 
     def _write_etc(self, attachment: Attachment) -> None:
@@ -131,7 +157,7 @@ class Pod:
 
     async def _remove(self) -> None:
         """Give back what it took; its logs stay."""
-        await asyncio.gather(*(one.stop(0) for one in self.containers))
+        await asyncio.gather(*(one.stop(0) for one in (*self._first, *self.containers)))
         if self._attachment:
             await self._network.detach(self._attachment)
         shutil.rmtree(self._folder / "volumes", ignore_errors=True)
@@ -168,7 +194,9 @@ class Pod:
         }
 
     def _phase(self) -> str:
-        if not self.containers:
+        if self._failed:
+            return "Failed"
+        if not any(one.started for one in self.containers):
             return "Pending"
         if self._over():
             return "Failed" if any(one.exit_code for one in self.containers) else "Succeeded"
