@@ -45,7 +45,12 @@ def reply(asked: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeRes
 
 
 async def orphan(
-    one: Rig, *, trials: int = 2, handed: bool = False, stray: tuple[str, bytes] | None = None
+    one: Rig,
+    *,
+    trials: int = 2,
+    handed: bool = False,
+    stray: tuple[str, bytes] | None = None,
+    instead: str = "",
 ) -> str:
     """A search that a replica which is gone has begun, and its id.
 
@@ -54,9 +59,14 @@ async def orphan(
         trials: how many it has logged.
         handed: whether it was handed over, rather than just left.
         stray: kind and body of an entry that is in its log besides.
+        instead: body of the one entry that its log has in place of all others.
     """
+    # Nobody takes it before it is whole, however slow the machine is.
+    lease_seconds = 60 if handed else 0.5
     connection = Connection(one.settings.redis_url, timeout_seconds=5)
-    store = SearchStore(connection, replica="gone", lease_seconds=0.5, retention_seconds=60)
+    store = SearchStore(
+        connection, replica="gone", lease_seconds=lease_seconds, retention_seconds=60
+    )
     search_id = keys.new_id()
     lease = await store.create(search_id, started(**request().model_dump(exclude={"problem"})))
     for number in range(trials):
@@ -65,8 +75,12 @@ async def orphan(
         kind, body = stray
         await connection.command("XADD", keys.log(search_id), "*", "kind", kind, "body", body)
         await connection.command("HINCRBY", keys.state(search_id), "seq", 1)
+    if instead:
+        log = keys.log(search_id)
+        await connection.command("DEL", log)
+        await connection.command("XADD", log, "1-0", "kind", "started", "body", instead)
     if handed:
-        await Leases(connection, store, lease_seconds=0.5).release([lease])
+        await Leases(connection, store, lease_seconds=lease_seconds).release([lease])
     await connection.close()
     return search_id
 
@@ -161,11 +175,9 @@ async def _ended(one: Rig, search_id: str) -> Summary:
 async def test_a_search_of_a_newer_version_is_left_to_it(rig: StartRig) -> None:
     async with rig(**QUICK) as one:
         one.policy.reply = reply
-        newer = await orphan(one, trials=0, handed=True)
-        redis = one.manager.store._redis
-        await redis.command("DEL", keys.log(newer))
         body = json.dumps({"schema": 3, "anything": "else"})
-        await redis.command("XADD", keys.log(newer), "1-0", "kind", "started", "body", body)
+        newer = await orphan(one, trials=0, handed=True, instead=body)
+        redis = one.manager.store._redis
         good = await orphan(one, handed=True)
         await asyncio.wait_for(one.manager.wait(good), 20)
         summary = await one.manager.store.summary(newer)
