@@ -61,6 +61,7 @@ def build(image: dict[str, str], mounts: list[dict[str, Any]], etc: Path) -> Non
     (ROOT / "proc").mkdir()
     mount("-t", "proc", "proc", ROOT / "proc")
     bind("/sys", ROOT / "sys", writable=False)
+    (ROOT / "tmp").mkdir(mode=0o1777)  # every image has one, where it is the working directory
     for one in sorted(mounts, key=lambda one: str(one["path"])):
         bind(one["source"], ROOT / one["path"].lstrip("/"), writable=not one["readOnly"])
 
