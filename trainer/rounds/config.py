@@ -4,11 +4,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from trainer.evaluation.methods import BadMethod, parse_methods
 from trainer.selection.pairs import PairRules
 from trainer.selection.solutions import SolutionRules
 from trainer.training.settings import PolicySettings, PpmSettings
@@ -62,6 +63,11 @@ class Search(_Fields):
         default_factory=dict, description="Fields of SearchOptions: candidates, temperature, ..."
     )
 
+    @field_validator("options")
+    @classmethod
+    def _known(cls, given: dict[str, int | float | str]) -> dict[str, int | float | str]:
+        return _asked_options(given)
+
     @property
     def budget(self) -> dict[str, int | float]:
         """As requests carry it."""
@@ -90,6 +96,11 @@ class Round(_Fields):
     options: dict[str, int | float | str] = Field(
         default_factory=dict, description="Of this round's searches, over the harvest's."
     )
+
+    @field_validator("options")
+    @classmethod
+    def _known(cls, given: dict[str, int | float | str]) -> dict[str, int | float | str]:
+        return _asked_options(given)
 
 
 class Evaluation(_Fields):
@@ -123,6 +134,17 @@ class Selection(_Fields):
         except TypeError as error:
             raise ValueError(str(error).partition(") ")[2] or str(error)) from None
         return self
+
+    @field_validator("solutions")
+    @classmethod
+    def _solution_limits(cls, given: dict[str, int | float]) -> dict[str, int | float]:
+        return _limited(given, {"per_problem": 1, "max_tokens": 1, "easy_per_other": 0.0})
+
+    @field_validator("pairs")
+    @classmethod
+    def _pair_limits(cls, given: dict[str, int | float | bool]) -> dict[str, int | float | bool]:
+        least = {"per_side": 1, "alone_against": 1, "min_margin": 0.0, "min_edits": 0}
+        return _limited(given, least)
 
 
 class Harvest(_Fields):
@@ -213,6 +235,31 @@ class EvolveConfig(_Fields):
     def version(self, number: int) -> str:
         """Name of a round's versions."""
         return f"{self.name}-r{number}"
+
+
+def _asked_options(given: dict[str, int | float | str]) -> dict[str, int | float | str]:
+    """Options of a search, as `rstar eval --set` takes them, so that none fails hours later."""
+    try:
+        parse_methods(["mcts"], [], [f"{name}={value}" for name, value in given.items()], 0)
+    except BadMethod as error:
+        raise ValueError(str(error).removeprefix("set ")) from None
+    return given
+
+
+Number = TypeVar("Number", bound=int | float)
+
+
+def _limited(given: dict[str, Number], least: Mapping[str, int | float]) -> dict[str, Number]:
+    """Rules, each no less than its least value, and whole where that is; other names are kept."""
+    for name, value in given.items():
+        if name not in least:
+            continue
+        whole = isinstance(least[name], int)
+        if isinstance(value, bool) or (whole and not isinstance(value, int)):
+            raise ValueError(f"{name}: a {'whole ' if whole else ''}number is wanted, not {value}")
+        if value < least[name]:
+            raise ValueError(f"{name}: at least {least[name]} is wanted, not {value}")
+    return given
 
 
 def _checked(

@@ -27,7 +27,7 @@ from trainer.harvest.harvest import Watcher as HarvestWatcher
 from trainer.harvest.run import problems_digest
 from trainer.problems.files import read_problems
 from trainer.problems.problem import BadProblems, Problem
-from trainer.promotion import GateError, judge
+from trainer.promotion import MIN_PROBLEMS, GateError, judge
 from trainer.rounds import harvesting, learning, measuring, selecting
 from trainer.rounds.config import EvolveConfig
 from trainer.rounds.results import (
@@ -109,7 +109,8 @@ class Evolution:
             by: who does it, for the histories of aliases.
 
         Raises:
-            BadProblems: they cannot be read, or some would be both learnt and measured on.
+            BadProblems: they cannot be read, some would be both learnt and measured on, or those
+                that are measured on are too few for the gate.
         """
         self._config, self._store, self._services = config, store, services
         self._watcher, self._by = watcher, by
@@ -118,6 +119,11 @@ class Evolution:
             config.evaluation.problems.file, config.evaluation.problems.limit
         )
         _kept_apart(self._problems, measured_on)
+        if config.gate and len(measured_on) < MIN_PROBLEMS:
+            raise BadProblems(
+                f"evaluation.problems: the gate needs {MIN_PROBLEMS}, and there are "
+                f"{len(measured_on)}; give more, or `gate: false`"
+            )
         self._digests = {
             "train": problems_digest(self._problems),
             "evaluation": problems_digest(measured_on),

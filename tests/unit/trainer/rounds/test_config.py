@@ -23,6 +23,10 @@ def written(where: Path, **changes: object) -> Path:
     return path
 
 
+def searching(**options: object) -> dict[str, Any]:
+    return {"problems": {"file": "some.jsonl"}, "search": {"options": options}}
+
+
 def test_paths_start_from_the_files_own_folder(tmp_path: Path) -> None:
     config = load(written(tmp_path))
     assert config.folder == tmp_path / "run"
@@ -64,6 +68,19 @@ def test_versions_are_named_by_round(tmp_path: Path) -> None:
         ({"ppm": {"base": "x"}}, "ppm: base"),
         ({"ppm": {"batch": 6, "micro_batch": 4}}, "micro_batch"),
         ({"selection": {"pairs": {"per_sid": 2}}}, "per_sid"),
+        ({"selection": {"pairs": {"per_side": 0}}}, "per_side: at least 1 is wanted, not 0"),
+        ({"selection": {"pairs": {"per_side": True}}}, "per_side: a whole number"),
+        ({"selection": {"pairs": {"min_margin": -0.5}}}, "min_margin: at least 0"),
+        ({"selection": {"solutions": {"per_problem": -1}}}, "per_problem: at least 1"),
+        ({"selection": {"solutions": {"per_problem": 2.5}}}, "per_problem: a whole number"),
+        ({"harvest": searching(candidate=4)}, "harvest.search.options: candidate=4"),
+        ({"harvest": searching(candidates=65)}, "candidates: a number from 1 to 64"),
+        ({"harvest": searching(candidates=2.5)}, "candidates: a number from 1 to 64"),
+        ({"evaluation": searching(answer="loudest")}, "evaluation.search.options: answer"),
+        (
+            {"rounds": [{"guidance": "answer", "options": {"depth": 0}}]},
+            "rounds.0.options: depth: a number from 1 to 64",
+        ),
         ({"services": {"search": "here:1"}}, "redis_url"),
         ({"name": "No Name"}, "name"),
         ({"colour": 1}, "colour"),

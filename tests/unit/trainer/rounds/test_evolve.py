@@ -157,3 +157,10 @@ async def test_problems_that_are_measured_on_are_never_trained_on(
 ) -> None:
     with pytest.raises(BadProblems, match="never trained on"):
         evolution(tmp_path, Asked(), evaluation={"problems": {"file": "train.jsonl"}})
+
+
+def test_too_few_problems_for_the_gate_are_said_at_the_start(
+    tmp_path: Path, noted: list[str]
+) -> None:
+    with pytest.raises(BadProblems, match="needs 30, and there are 1"):
+        evolution(tmp_path, Asked(), gate=True)
