@@ -7,7 +7,7 @@ from typing import Any, Final
 from trainer.harvest.dataset import searched
 from trainer.harvest.harvest import Harvest, Watcher, harvest
 from trainer.problems.problem import Problem
-from trainer.rounds.config import EvolveConfig, Rung
+from trainer.rounds.config import EvolveConfig
 from trainer.rounds.results import Coverage, Harvested
 from trainer.rounds.services import Serving
 
@@ -31,11 +31,11 @@ async def harvest_round(
     left = list(problems)
     folders: list[Path] = []
     tokens = searches = failed = 0
-    for place, rung in enumerate(config.rounds[number - 1].ladder):
+    for place in range(len(config.rounds[number - 1].ladder)):
         if not left:
             break
         out = folder / f"{HARVEST}-{place + 1}"
-        summary = await harvest(_asked(config, number, rung, out, left, serving), watcher)
+        summary = await harvest(_asked(config, number, place, out, left, serving), watcher)
         folders.append(out)
         tokens += summary.tokens
         searches += summary.done
@@ -54,17 +54,18 @@ async def harvest_round(
 def _asked(
     config: EvolveConfig,
     number: int,
-    rung: Rung,
+    place: int,
     out: Path,
     problems: Sequence[Problem],
     serving: Serving,
 ) -> Harvest:
     search, shape = config.harvest.search, config.rounds[number - 1]
+    rung, before = shape.ladder[place], sum(one.seeds for one in shape.ladder[:place])
     settings: dict[str, Any] = {
         "budget": search.budget | {"rollouts": rung.rollouts},
         "options": {"method": "mcts", **search.options, **shape.options},
-        # Another round asks for other samples, another rung too.
-        "seed": config.seed + 1_000_000 * number + rung.rollouts,
+        # No two trees of a problem have the same seed, whatever the round and the rung.
+        "seed": config.seed + 1_000_000 * number + before,
         "seeds": rung.seeds,
         "round": number,
         # With a PPM as well, its scores are the first values and the answer those of solutions.

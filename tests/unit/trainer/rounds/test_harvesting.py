@@ -44,13 +44,13 @@ class Searches:
 
 
 async def _run(
-    number: int, searches: Searches, monkeypatch: pytest.MonkeyPatch
+    number: int, searches: Searches, monkeypatch: pytest.MonkeyPatch, config: EvolveConfig = CONFIG
 ) -> harvesting.Harvested:
     for name in ("harvest", "solved_in"):
         monkeypatch.setattr(harvesting, name, getattr(searches, name))
     where = Serving("search:1", "redis://", {})
     watcher: Any = None
-    return await harvesting.harvest_round(CONFIG, number, Path("r"), PROBLEMS, where, watcher)
+    return await harvesting.harvest_round(config, number, Path("r"), PROBLEMS, where, watcher)
 
 
 @pytest.mark.asyncio
@@ -85,11 +85,24 @@ async def test_solutions_are_worth_what_their_answer_is_in_every_round(
 
 
 @pytest.mark.asyncio
-async def test_no_two_harvests_of_an_evolution_share_their_samples(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "ladder",
+    [
+        [{"rollouts": 16}, {"rollouts": 16}],
+        [{"rollouts": 16, "seeds": 64}, {"rollouts": 20, "seeds": 2}],
+    ],
+)
+async def test_no_two_trees_of_a_problem_share_their_seed(
+    ladder: list[dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rounds = [{"guidance": "answer", "ladder": ladder}] * 2
+    config = EvolveConfig.model_validate(CONFIG.model_dump() | {"rounds": rounds})
     searches = Searches(set(), set())
     for number in (1, 2):
-        await _run(number, searches, monkeypatch)
-    seeds = [one.settings["seed"] for one in searches.asked]
+        await _run(number, searches, monkeypatch, config)
+    seeds = [
+        one.settings["seed"] + place
+        for one in searches.asked
+        for place in range(one.settings["seeds"])
+    ]
     assert len(set(seeds)) == len(seeds)
