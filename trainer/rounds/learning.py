@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from services.common.models.errors import ModelNotFound
-from services.common.models.folder import hash_file
+from services.common.models.folder import describe, hash_file
 from services.common.models.manifest import Data
 from services.common.models.store import ModelStore
 from trainer.rounds.results import Trained
@@ -102,7 +102,7 @@ def publish(
         ModelError: the name is another model's, or the folder is refused.
     """
     made_from = Data(uri=data.name, sha256=hash_file(data))
-    if not _is_there(store, kind, version, made_from, number):
+    if not _is_there(store, kind, version, folder / MODEL, manifest.scale):
         store.publish(
             kind,
             version,
@@ -123,13 +123,15 @@ def publish(
     )
 
 
-def _is_there(store: ModelStore, kind: Kind, version: str, data: Data, number: int) -> bool:
+def _is_there(
+    store: ModelStore, kind: Kind, version: str, model: Path, scale: float | None
+) -> bool:
+    """Whether the name is this very model's; another's is refused by `publish`."""
     try:
         found = store.manifest(kind, version)
     except ModelNotFound:
         return False
-    # A name that another evolution has taken is refused by `publish`.
-    return found.data == data and found.round == number
+    return found.scale == scale and found.files == describe(model)
 
 
 def _reliability(manifest: StageManifest) -> list[tuple[float, float, int]]:
