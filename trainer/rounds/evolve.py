@@ -146,7 +146,7 @@ class Evolution:
         seconds: dict[str, float] = {}
         harvested = await self._harvest(number, folder, standing, seconds)
         selected = await self._select(number, folder, harvested, seconds)
-        policy, ppm = await self._train(number, folder, seconds)
+        policy, ppm = await self._train(number, folder, selected, seconds)
         evaluated = await self._evaluate(number, folder, policy, ppm, seconds)
         judged = await self._judge(number, folder, policy, evaluated, standing, seconds)
         # Done again from its manifests, a round does not take the alias back from a later one.
@@ -205,20 +205,28 @@ class Evolution:
         return result
 
     async def _train(
-        self, number: int, folder: Path, seconds: dict[str, float]
+        self, number: int, folder: Path, selected: Selected, seconds: dict[str, float]
     ) -> tuple[Trained, Trained]:
         """Policy and PPM of a round, published; the PPM starts from that very policy."""
         config, settings = self._config, {"seed": self._config.seed}
-        solutions, groups = folder / selecting.SOLUTIONS, folder / selecting.GROUPS
+        made_from = {
+            "base": self._base.manifest.version,
+            "data": selected.files,
+        }
         policy = await self._learn(
-            "policy", number, {**settings, **config.policy}, solutions, self._base.path, seconds
+            "policy",
+            number,
+            {**settings, **config.policy},
+            (folder / selecting.SOLUTIONS, self._base.path),
+            made_from,
+            seconds,
         )
         ppm = await self._learn(
             "ppm",
             number,
             {**settings, **config.ppm},
-            groups,
-            folder / "policy" / MODEL,
+            (folder / selecting.GROUPS, folder / "policy" / MODEL),
+            {**made_from, "policy": policy.model_dump(mode="json")},
             seconds,
         )
         return policy, ppm
@@ -228,11 +236,13 @@ class Evolution:
         kind: learning.Kind,
         number: int,
         settings: Mapping[str, Any],
-        data: Path,
-        base: Path,
+        places: tuple[Path, Path],
+        made_from: Mapping[str, Any],
         seconds: dict[str, float],
     ) -> Trained:
+        """A training from the rows and the model at `places`; `made_from` says what they are."""
         self._watcher.stage(number, f"train the {kind}")
+        data, base = places
         config, folder = self._config, round_folder(self._config.folder, number)
 
         async def work() -> Trained:
@@ -253,7 +263,7 @@ class Evolution:
                 )
             )
 
-        inputs = {"settings": dict(settings), "base": self._base.manifest.version}
+        inputs = {"settings": dict(settings), **made_from}
         result, seconds[kind] = await once(folder / f"{kind}.json", Trained, inputs, work)
         return result
 
@@ -287,8 +297,8 @@ class Evolution:
         inputs = {
             "problems": self._digests["evaluation"],
             "evaluation": measuring.settings_of(config),
-            "policy": policy.version,
-            "ppm": ppm.version,
+            "policy": policy.model_dump(mode="json"),
+            "ppm": ppm.model_dump(mode="json"),
             "seed": config.seed,
         }
         result, seconds["evaluate"] = await once(folder / "evaluate.json", Evaluated, inputs, work)

@@ -34,12 +34,13 @@ class Harvested(_Document):
 
 
 class Selected(_Document):
-    """Training rows of a round, and what each rule dropped."""
+    """Training rows of a round, what each rule dropped, and SHA-256 of the files by name."""
 
     solutions: int
     groups: int
     pairs: dict[str, int]
     dropped: dict[str, int]
+    files: dict[str, str] = {}
 
 
 class Trained(_Document):

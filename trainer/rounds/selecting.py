@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from services.common.models.folder import hash_file
 from trainer.harvest.dataset import searched
 from trainer.rounds.config import Selection
 from trainer.rounds.results import Selected
@@ -47,4 +48,5 @@ def select(harvests: Sequence[Path], rules: Selection, folder: Path) -> Selected
         groups=len(groups),
         pairs=dict(Counter(str(one.kind) for one in pairs.pairs)),
         dropped=dict(dropped),
+        files={name: hash_file(folder / name) for name in (SOLUTIONS, GROUPS)},
     )

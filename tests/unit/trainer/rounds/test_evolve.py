@@ -15,6 +15,7 @@ from trainer.rounds import evolve, harvesting, learning, measuring, selecting
 from trainer.rounds.config import Bootstrap, load
 from trainer.rounds.results import Coverage, Harvested, Measured, Selected, Trained
 from trainer.rounds.services import Serving
+from trainer.rounds.stage import BadStage
 
 ROUNDS = [
     {"guidance": "answer"},
@@ -150,6 +151,30 @@ async def test_it_goes_on_at_the_stage_that_is_missing(tmp_path: Path, noted: li
     await evolution(tmp_path, services).run()
     assert noted == ["measure greedy mcts", "measure mcts"]
     assert services.served == [("try-r3", ""), ("try-r3", "try-r3")]
+
+
+@pytest.mark.parametrize(
+    ("redone", "refused"), [("select", "policy"), ("policy", "ppm"), ("ppm", "evaluate")]
+)
+async def test_what_was_made_from_other_data_is_refused(
+    redone: str, refused: str, tmp_path: Path, noted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that is done anew and gives something else leaves nothing behind it standing."""
+    await evolution(tmp_path, Asked()).run()
+    (tmp_path / "run" / "round-1" / f"{redone}.json").unlink()
+    select, publish = selecting.select, learning.publish
+
+    def selected(*rest: Any) -> Selected:
+        return select(*rest).model_copy(update={"files": {"solutions.parquet": "other"}})
+
+    def published(store: Any, kind: Any, version: str, *rest: Any, **more: Any) -> Trained:
+        found = publish(store, kind, version, *rest, **more)
+        return found.model_copy(update={"metrics": {"eval_loss": 0.1}})
+
+    monkeypatch.setattr(selecting, "select", selected)
+    monkeypatch.setattr(learning, "publish", published)
+    with pytest.raises(BadStage, match=rf"round-1/{refused}\.json"):
+        await evolution(tmp_path, Asked()).run()
 
 
 async def test_problems_that_are_measured_on_are_never_trained_on(
