@@ -30,6 +30,7 @@ from trainer.problems.problem import BadProblems, Problem
 from trainer.promotion import MIN_PROBLEMS, GateError, judge
 from trainer.rounds import harvesting, learning, measuring, selecting
 from trainer.rounds.config import EvolveConfig
+from trainer.rounds.lock import alone_in
 from trainer.rounds.results import (
     Evaluated,
     Harvested,
@@ -131,14 +132,19 @@ class Evolution:
         self._base = store.open("policy", store.resolve("policy", config.base), verify=False)
 
     async def run(self) -> list[RoundResult]:
-        """All rounds, from where an earlier run stopped."""
+        """All rounds, from where an earlier run stopped.
+
+        Raises:
+            BadStage: another process is at work in the folder, or it holds something else.
+        """
         standing, results = Standing(), []
-        for number in range(1, len(self._config.rounds) + 1):
-            result = await self._round(number, standing)
-            results.append(result)
-            if result.gate.passed:
-                greedy = result.evaluation.policy.run
-                standing = Standing(result.policy.version, result.ppm.version, greedy)
+        with alone_in(self._config.folder):
+            for number in range(1, len(self._config.rounds) + 1):
+                result = await self._round(number, standing)
+                results.append(result)
+                if result.gate.passed:
+                    greedy = result.evaluation.policy.run
+                    standing = Standing(result.policy.version, result.ppm.version, greedy)
         return results
 
     async def _round(self, number: int, standing: Standing) -> RoundResult:

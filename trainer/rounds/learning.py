@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from trainer.training.stage import MANIFEST, MODEL, StageManifest, write_json
 
 Kind = Literal["policy", "ppm"]
 _STOP_SECONDS: Final = 30.0
+_TIED: Final = Path(__file__).with_name("tied.py")
 _BAD_INPUT: Final = 2
 
 
@@ -59,9 +61,10 @@ async def train(
 
 
 async def _run(command: Sequence[str], log: Path) -> int:
-    """A command to its end, or to the caller's; its exit status."""
+    """A command to its end, or to the caller's, even a killed one's; its exit status."""
+    tied = (sys.executable, "-I", "-S", str(_TIED), str(os.getpid()))
     with log.open("ab") as file:
-        process = await asyncio.create_subprocess_exec(*command, stdout=file, stderr=file)
+        process = await asyncio.create_subprocess_exec(*tied, *command, stdout=file, stderr=file)
         try:
             return await process.wait()
         finally:

@@ -13,6 +13,7 @@ from tests.unit.trainer.rounds.test_config import written
 from trainer.problems.problem import BadProblems
 from trainer.rounds import evolve, harvesting, learning, measuring, selecting
 from trainer.rounds.config import Bootstrap, load
+from trainer.rounds.lock import alone_in
 from trainer.rounds.results import Coverage, Harvested, Measured, Selected, Trained
 from trainer.rounds.services import Serving
 from trainer.rounds.stage import BadStage
@@ -175,6 +176,13 @@ async def test_what_was_made_from_other_data_is_refused(
     monkeypatch.setattr(learning, "publish", published)
     with pytest.raises(BadStage, match=rf"round-1/{refused}\.json"):
         await evolution(tmp_path, Asked()).run()
+
+
+async def test_one_process_evolves_in_a_folder(tmp_path: Path, noted: list[str]) -> None:
+    with alone_in(tmp_path / "run"), pytest.raises(BadStage, match="another process"):
+        await evolution(tmp_path, Asked()).run()
+    assert noted == []
+    assert len(await evolution(tmp_path, Asked()).run()) == len(ROUNDS)
 
 
 async def test_problems_that_are_measured_on_are_never_trained_on(
