@@ -45,7 +45,8 @@ class OwnServices:
         """A stack with a stronger model, or with a program in the policy's place."""
         if what.model:
             async with self.serving(what.model, "") as where:
-                yield where
+                # It may be an alias, and what answers names its version.
+                yield replace(where, models={})
             return
         config = replace(
             self._config,

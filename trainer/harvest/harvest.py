@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 from trainer.harvest import parts
 from trainer.harvest.fleet import Fleet, FleetDown
 from trainer.harvest.patience import patiently
-from trainer.harvest.queue import Queue, Tally
-from trainer.harvest.run import HarvestFolder, create
+from trainer.harvest.queue import Queue, Tally, VersionsChanged
+from trainer.harvest.run import BadRun, HarvestFolder, create
 from trainer.harvest.summary import HarvestSummary, write_summary
 from trainer.problems.problem import Problem
 
@@ -32,6 +32,8 @@ class Harvest:
         workers: processes here; 0 where all workers are elsewhere.
         worker: further settings of WorkerSettings.
         restarts: deaths of workers that are made up for.
+        versions: of the models that must answer, by `parts.versions_of`; where it is empty, those
+            of the first result.
     """
 
     problems: Sequence[Problem]
@@ -42,6 +44,7 @@ class Harvest:
     workers: int = 2
     worker: Mapping[str, object] = field(default_factory=dict)
     restarts: int = 20
+    versions: str = ""
 
 
 class Watcher(Protocol):
@@ -58,7 +61,7 @@ async def harvest(asked: Harvest, watcher: Watcher) -> HarvestSummary:
     """Search what is not yet searched, and sum up; cancelled, it keeps what is done.
 
     Raises:
-        BadRun: the folder holds another harvest.
+        BadRun: the folder holds another harvest, or one of other models.
         DamagedPart: a part of it cannot be read.
         QueueDown: Redis is down.
         FleetDown: no worker is left, and some items are not done.
@@ -68,6 +71,11 @@ async def harvest(asked: Harvest, watcher: Watcher) -> HarvestSummary:
         asked.redis_url, folder.settings.name, "coordinator", lease_seconds=60
     ) as queue:
         await parts.reconcile(folder, queue)
+        if asked.versions:
+            try:
+                await queue.pin(asked.versions)
+            except VersionsChanged as error:
+                raise BadRun(f"{asked.out}: {error}") from error
         await queue.feed(folder.settings.items)
         tally = await queue.tally()
         watcher.begin(tally)

@@ -134,6 +134,17 @@ class Queue:
         ):
             pass
 
+    async def pin(self, versions: str) -> None:
+        """Take results of these models only, named as by `parts.versions_of`.
+
+        Raises:
+            VersionsChanged: the harvest was begun with others.
+        """
+        await self._call(self._redis.hsetnx(self._meta, "versions", versions))
+        before = await self._call(self._redis.hget(self._meta, "versions"))
+        if before != versions:
+            raise VersionsChanged(f"the harvest was begun with {before!r}, now {versions!r}")
+
     async def lease(self, count: int, *, orphans: bool) -> list[Lease]:
         """Up to `count` items: with `orphans`, first those of workers that are gone."""
         keys = [self._work, self._done]

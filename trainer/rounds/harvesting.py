@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from trainer.harvest.dataset import searched
 from trainer.harvest.harvest import Harvest, Watcher, harvest
+from trainer.harvest.parts import versions_of
 from trainer.problems.problem import Problem
 from trainer.rounds.config import EvolveConfig
 from trainer.rounds.results import Coverage, Harvested
@@ -60,6 +61,7 @@ def _asked(
     serving: Serving,
 ) -> Harvest:
     search, shape = config.harvest.search, config.rounds[number - 1]
+    models = serving.models
     rung, before = shape.ladder[place], sum(one.seeds for one in shape.ladder[:place])
     settings: dict[str, Any] = {
         "budget": search.budget | {"rollouts": rung.rollouts},
@@ -79,6 +81,7 @@ def _asked(
         target=serving.target,
         workers=config.harvest.workers,
         worker={"concurrency": config.harvest.concurrency},
+        versions=versions_of(models["policy"], models["ppm"]) if models else "",
     )
 
 

@@ -15,10 +15,11 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from tests.support.harvests import problems
 from tests.support.scripted_search import ScriptedSearch, serving
 from trainer.harvest.dataset import searched
+from trainer.harvest.fleet import FleetDown
 from trainer.harvest.harvest import Harvest, harvest
 from trainer.harvest.parts import published
 from trainer.harvest.queue import Tally
-from trainer.harvest.run import HarvestFolder
+from trainer.harvest.run import BadRun, HarvestFolder
 
 SETTINGS = {"budget": {"rollouts": 4, "seconds": 60}, "round": 2, "terminal_guided": True}
 
@@ -130,9 +131,21 @@ async def test_cut_off_it_goes_on_where_it_was(tmp_path: Path, redis_url: str) -
     assert summary.done == 24
 
 
-async def test_a_service_that_refuses_ends_the_harvest(tmp_path: Path, redis_url: str) -> None:
-    from trainer.harvest.fleet import FleetDown
+async def test_results_of_other_models_than_were_asked_for_are_not_kept(
+    tmp_path: Path, redis_url: str
+) -> None:
+    """Not even the first one's: a replica may still serve what was served before."""
+    async with serving(ScriptedSearch(solution, tree)) as target, asyncio.timeout(60):
+        wanted = asked(tmp_path, redis_url, target, 3, workers=1, versions="policy-2 ppm-1")
+        with pytest.raises(FleetDown):
+            await harvest(wanted, Follower())
+        assert published(HarvestFolder(tmp_path)) == []
+        right = asked(tmp_path, redis_url, target, 3, workers=1, versions="policy-1 ppm-1")
+        with pytest.raises(BadRun, match=r"begun with 'policy-2 ppm-1'"):
+            await harvest(right, Follower())
 
+
+async def test_a_service_that_refuses_ends_the_harvest(tmp_path: Path, redis_url: str) -> None:
     def refuse(request: pb.SolveRequest) -> pb.Solution:
         raise rpc.InvalidField("budget.tokens", "1 to 10")
 

@@ -48,7 +48,7 @@ async def _run(
 ) -> harvesting.Harvested:
     for name in ("harvest", "solved_in"):
         monkeypatch.setattr(harvesting, name, getattr(searches, name))
-    where = Serving("search:1", "redis://", {})
+    where = Serving("search:1", "redis://", {"policy": "x-r1", "ppm": ""})
     watcher: Any = None
     return await harvesting.harvest_round(config, number, Path("r"), PROBLEMS, where, watcher)
 
@@ -61,6 +61,7 @@ async def test_each_rung_searches_what_is_unsolved(monkeypatch: pytest.MonkeyPat
     assert asked == [["0", "1", "2", "3", "4", "5"], ["2", "3", "5"]]
     assert [one.settings["budget"]["rollouts"] for one in searches.asked] == [16, 64]
     assert [one.settings["seeds"] for one in searches.asked] == [1, 2]
+    assert {one.versions for one in searches.asked} == {"x-r1 -"}
     assert (found.tokens, found.searches) == (20, 9)
     counts = {name: (one.solved, one.problems) for name, one in found.coverage.items()}
     assert counts == {"": (4, 6), "1": (3, 4), "2": (1, 2)}
