@@ -64,9 +64,13 @@ def status(
     from rich.table import Table
 
     from trainer.rounds.progress import read_progress
+    from trainer.rounds.stage import BadStage
 
     asked = _load(config)
-    rounds = read_progress(asked.folder, len(asked.rounds))
+    try:
+        rounds = read_progress(asked.folder, len(asked.rounds))
+    except BadStage as error:
+        raise typer.BadParameter(str(error)) from error
     if json:
         print(jsonlib.dumps([one.model_dump() for one in rounds], indent=2))
         return
@@ -121,8 +125,12 @@ def _load(config: Path | None) -> "EvolveConfig":
 
 def _done(asked: "EvolveConfig") -> "list[RoundResult]":
     from trainer.rounds.evolve import read_round
+    from trainer.rounds.stage import BadStage
 
-    found = (read_round(asked.folder, n + 1) for n in range(len(asked.rounds)))
+    try:
+        found = [read_round(asked.folder, n + 1) for n in range(len(asked.rounds))]
+    except BadStage as error:
+        raise typer.BadParameter(str(error)) from error
     return [one for one in found if one is not None]
 
 

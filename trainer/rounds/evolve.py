@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from pydantic import ValidationError
+
 from services.common.models.manifest import Kind
 from services.common.models.store import ModelStore
 from trainer.evaluation.evaluate import Watcher as EvaluationWatcher
@@ -40,7 +42,7 @@ from trainer.rounds.results import (
     Trained,
 )
 from trainer.rounds.services import Services
-from trainer.rounds.stage import once
+from trainer.rounds.stage import BadStage, once
 from trainer.training.stage import MODEL, StageManifest, write_json
 
 ROUND: Final = "round.json"
@@ -70,9 +72,12 @@ def round_folder(folder: Path, number: int) -> Path:
 
 
 def read_round(folder: Path, number: int) -> RoundResult | None:
-    """What a round gave; None while it is not done."""
+    """What a round gave; None while it is not done. BadStage where its file cannot be read."""
     path = round_folder(folder, number) / ROUND
-    return RoundResult.model_validate_json(path.read_bytes()) if path.is_file() else None
+    try:
+        return RoundResult.model_validate_json(path.read_bytes()) if path.is_file() else None
+    except (OSError, ValidationError) as error:
+        raise BadStage(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.common.models.manifest import Kind
 from services.common.models.store import ModelStore
-from trainer.evaluation.service import connect
+from trainer.evaluation.service import SolveFailed, connect
 from trainer.rounds import config
 from trainer.rounds.services import ServicesAbsent, Serving
 
@@ -55,16 +55,21 @@ class NamedServices:
 
     async def _wait(self, target: str, policy: str, ppm: str) -> None:
         """Until both versions answer. ServicesAbsent where they do not in time."""
-        deadline = time.monotonic() + self._settings.reload_seconds
-        async with connect(target, _PATIENCE_SECONDS) as service:
+        seconds = self._settings.reload_seconds
+        deadline = time.monotonic() + seconds
+        async with connect(target, min(_PATIENCE_SECONDS, seconds)) as service:
             while True:
-                info = await service.info()
-                if (info.policy, info.ppm) == (policy, ppm):
-                    return
+                try:
+                    info = await service.info()
+                except SolveFailed as failure:
+                    found = f"says {failure}"
+                else:
+                    if (info.policy, info.ppm) == (policy, ppm):
+                        return
+                    found = f"serves policy {info.policy!r} and ppm {info.ppm!r}"
                 if time.monotonic() > deadline:
                     raise ServicesAbsent(
-                        f"{target} serves policy {info.policy!r} and ppm {info.ppm!r} after "
-                        f"{self._settings.reload_seconds:g} s, not {policy!r} and {ppm!r}: do its "
+                        f"{target} {found} after {seconds:g} s, not {policy!r} and {ppm!r}: do its "
                         f"models follow the alias {self._settings.alias!r}?"
                     )
                 await asyncio.sleep(_LOOK_SECONDS)

@@ -16,6 +16,7 @@ from trainer.rounds.results import (
     Selected,
     Trained,
 )
+from trainer.rounds.stage import BadStage
 
 
 def measured(accuracy: float) -> Measured:
@@ -96,6 +97,14 @@ def test_rounds_are_read_back(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "round.json").write_text(result(1, 0.5).model_dump_json())
     assert read_round(tmp_path, 1) == result(1, 0.5)
+
+
+def test_a_damaged_round_is_named(tmp_path: Path) -> None:
+    folder = round_folder(tmp_path, 1)
+    folder.mkdir()
+    (folder / "round.json").write_text('{"round": 1')
+    with pytest.raises(BadStage, match=r"round-1/round\.json"):
+        read_round(tmp_path, 1)
 
 
 def test_progress_is_read_off_the_manifests(tmp_path: Path) -> None:
