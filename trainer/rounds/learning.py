@@ -12,12 +12,12 @@ from services.common.models.errors import ModelNotFound
 from services.common.models.folder import describe, hash_file
 from services.common.models.manifest import Data
 from services.common.models.store import ModelStore
+from trainer.rounds import tied
 from trainer.rounds.results import Trained
 from trainer.training.stage import MANIFEST, MODEL, StageManifest, write_json
 
 Kind = Literal["policy", "ppm"]
 _STOP_SECONDS: Final = 30.0
-_TIED: Final = Path(__file__).with_name("tied.py")
 _BAD_INPUT: Final = 2
 
 
@@ -62,9 +62,11 @@ async def train(
 
 async def _run(command: Sequence[str], log: Path) -> int:
     """A command to its end, or to the caller's, even a killed one's; its exit status."""
-    tied = (sys.executable, "-I", "-S", str(_TIED), str(os.getpid()))
+    launcher = (sys.executable, "-m", tied.__name__, str(os.getpid()))
     with log.open("ab") as file:
-        process = await asyncio.create_subprocess_exec(*tied, *command, stdout=file, stderr=file)
+        process = await asyncio.create_subprocess_exec(
+            *launcher, *command, stdout=file, stderr=file
+        )
         try:
             return await process.wait()
         finally:

@@ -5,7 +5,6 @@ the first line it writes is {"ready": true}, or {"error": "..."} where it cannot
 kills it at a deadline; it dies with its owner, and beyond its limits of CPU time and memory.
 """
 
-import ctypes
 import json
 import os
 import resource
@@ -13,18 +12,9 @@ import signal
 import sys
 from typing import IO, Any
 
+from services.common.parent import die_with
+
 MEMORY_BYTES = 2 * 1024**3
-
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent_pid: int) -> None:
-    """Have the kernel kill this process when its parent ends (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it ended before the call
-        sys.exit(0)
 
 
 def _limit_cpu(seconds: float) -> None:
