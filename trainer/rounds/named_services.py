@@ -42,7 +42,9 @@ class NamedServices:
                 f"bootstrap.module: {what.module} has to run behind services.unguided_search; "
                 "name a model, or leave services.search empty for a stack of one's own"
             )
-        async with self.serving(what.model, "") as where:
+        # It may be an alias, and what answers names its version.
+        version = await asyncio.to_thread(self._store.resolve, "policy", what.model)
+        async with self.serving(version, "") as where:
             yield where
 
     def _point(self, kind: Kind, version: str) -> None:

@@ -12,7 +12,7 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from tests.support.folders import make_folder
 from trainer.evaluation.service import SolveFailed
 from trainer.rounds import named_services
-from trainer.rounds.config import Services
+from trainer.rounds.config import Bootstrap, Services
 from trainer.rounds.named_services import NamedServices
 from trainer.rounds.services import ServicesAbsent
 
@@ -56,6 +56,17 @@ async def test_a_reload_is_waited_for_through_errors_and_old_versions(
         assert where.target == "b:1"
         assert where.models == {"policy": "try-r1", "ppm": ""}
     assert ModelStore(tmp_path / "store").aliases.target("policy", "candidate") == "try-r1"
+
+
+async def test_a_bootstrap_that_is_an_alias_is_the_version_it_points_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = named(tmp_path, Answers(pb.InfoResponse(policy="try-r1")), monkeypatch)
+    aliases = ModelStore(tmp_path / "store").aliases
+    aliases.move("policy", "strong", "try-r1", by="test", expect=None)
+    async with services.bootstrap(Bootstrap(model="strong")) as where:
+        assert where.models == {"policy": "try-r1", "ppm": ""}
+    assert aliases.target("policy", "candidate") == "try-r1"
 
 
 @pytest.mark.parametrize(
