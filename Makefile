@@ -46,7 +46,7 @@ check: setup-dev ## Lint, format, types, import rules, contracts, what is deploy
 	$(BIN)/buf lint
 	$(BIN)/python scripts/check_breaking.py
 	$(BIN)/python scripts/generate_protos.py --check
-	$(BIN)/python scripts/check_deploy.py
+	$(BIN)/python -m scripts.check_deploy
 
 format: setup-dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix

@@ -15,11 +15,9 @@ from pathlib import Path
 
 import yaml
 
+from scripts.kube_tools import tool
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from scripts.kube_tools import tool  # noqa: E402
-
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm" / "rstar"
 VALUES = (None, *sorted((DEPLOY / "helm").glob("values-*.yaml")), *sorted(CHART.glob("ci/*.yaml")))

@@ -28,18 +28,19 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from scripts.setup import MEDIA, folder_bytes, torch_pin, torch_source
+from services.common.home import home
+from services.common.pb.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from scripts.setup import MEDIA, folder_bytes, torch_pin, torch_source  # noqa: E402
-from services.common.home import home  # noqa: E402
-from services.common.pb.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc  # noqa: E402
-
 DOCKERFILES = ROOT / "deploy" / "docker"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
     "optional-dependencies"
 ]
 USER = 10001
+# Who is not root cannot become another, and is none that could do more.
+AS_USER = USER if os.geteuid() == 0 else None
+CALL_SECONDS = 300
 FORBIDDEN = {"search": ("torch", "vllm", "numpy"), "sandbox": ("torch", "vllm", "redis")}
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -114,9 +115,18 @@ def clean(**more: str) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent", **more}
 
 
-def drop() -> dict[str, int]:
-    """Options of subprocess that give up root."""
-    return {"user": USER, "group": USER} if os.geteuid() == 0 else {}
+def called(command: list[str], scratch: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, run as the image's user; `more` are variables of its own."""
+    return subprocess.run(
+        command,
+        cwd=scratch,
+        env=clean(**more),
+        capture_output=True,
+        text=True,
+        timeout=CALL_SECONDS,
+        user=AS_USER,
+        group=AS_USER,
+    )
 
 
 @contextlib.contextmanager
@@ -132,7 +142,8 @@ def started(python: Path, service: str, scratch: Path, **settings: str) -> Itera
             env=clean(TMPDIR=str(scratch), RSTAR_HOME=str(scratch / "home"), **variables),
             stdout=out,
             stderr=subprocess.STDOUT,
-            **drop(),  # type: ignore[arg-type]
+            user=AS_USER,
+            group=AS_USER,
         )
         try:
             yield
@@ -220,15 +231,11 @@ def start_service(python: Path, image: str, scratch: Path, options: argparse.Nam
 def start_trainer(python: Path, scratch: Path) -> str:
     """Run the trainer's commands as far as they go without services."""
     for module in ("trainer.training.policy", "trainer.training.ppm"):
-        subprocess.run(
-            [str(python), "-m", module, "--help"],
-            check=True, cwd=scratch, env=clean(), capture_output=True, **drop(),  # type: ignore[call-overload]
-        )  # fmt: skip
+        done = called([str(python), "-m", module, "--help"], scratch)
+        if done.returncode:
+            raise NotProven(f"trainer: `{module} --help` ended with {done.stderr}")
     rstar = python.with_name("rstar")
-    done = subprocess.run(
-        [str(rstar), "harvest", "none.jsonl", "--out", "out"],
-        cwd=scratch, env=clean(), capture_output=True, text=True, **drop(),  # type: ignore[call-overload]
-    )  # fmt: skip
+    done = called([str(rstar), "harvest", "none.jsonl", "--out", "out"], scratch)
     if done.returncode != 2 or "none.jsonl" not in done.stderr:
         raise NotProven(f"trainer: `rstar harvest` ended with {done.returncode}: {done.stderr}")
     return "`rstar harvest` asks for its problems"
@@ -242,10 +249,8 @@ def prove(image: str, folder: Path, options: argparse.Namespace) -> Proof:
     with tempfile.TemporaryDirectory() as made:
         scratch = Path(made)
         scratch.chmod(0o777)
-        done = subprocess.run(
-            [str(python), "-c", IMPORT_ALL, packages, ",".join(FORBIDDEN.get(image, ("vllm",)))],
-            cwd=scratch, env=clean(TMPDIR=made), capture_output=True, text=True, **drop(),  # type: ignore[call-overload]
-        )  # fmt: skip
+        forbidden = ",".join(FORBIDDEN.get(image, ("vllm",)))
+        done = called([str(python), "-c", IMPORT_ALL, packages, forbidden], scratch, TMPDIR=made)
         if done.returncode:
             raise NotProven(f"{image}: {done.stderr[-2000:]}")
         begun = time.monotonic()
