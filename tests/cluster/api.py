@@ -52,7 +52,7 @@ class Api:
 
     async def items(self, path: str, **query: str) -> list[Object]:
         """The objects of a collection."""
-        found: list[Object] = _content(await self._http.get(path, params=query))["items"]
+        found: list[Object] = (await self.collection(path, **query))["items"]
         return found
 
     async def create(self, path: str, content: Object) -> Object:

@@ -118,7 +118,7 @@ class Pod:
         security = spec.get("securityContext") or {}
         user = int(security.get("runAsUser", 0))
         group = int(security.get("runAsGroup", user))
-        volumes = Volumes(self._api, metadata["namespace"], self._folder / "volumes", (user, group))
+        volumes = Volumes(self._api, metadata["namespace"], self._folder / "volumes")
         folders = {one["name"]: await volumes.make(one) for one in spec.get("volumes") or []}
         place = Place(metadata["name"], user, group, attachment, self._folder, folders)
         status = {"podIP": attachment.address}

@@ -14,9 +14,9 @@ class NotYet(Exception):  # noqa: N818 - a state
 class Volumes:
     """Makes the folders of a pod's volumes, and reads what its variables refer to."""
 
-    def __init__(self, api: Api, namespace: str, folder: Path, owner: tuple[int, int]) -> None:
-        """Below a folder; writable for an owner (user id, group id)."""
-        self._api, self._namespace, self._folder, self._owner = api, namespace, folder, owner
+    def __init__(self, api: Api, namespace: str, folder: Path) -> None:
+        """Below a folder; all of them writable for everybody."""
+        self._api, self._namespace, self._folder = api, namespace, folder
 
     async def make(self, volume: Object) -> Path:
         """The folder of a volume. NotYet where its source is missing."""
