@@ -17,10 +17,11 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
 from pydantic import ValidationError
 
+from services.common.models.errors import ModelError
 from services.common.models.manifest import Kind
 from services.common.models.store import ModelStore
 from trainer.evaluation.evaluate import Watcher as EvaluationWatcher
@@ -117,6 +118,8 @@ class Evolution:
         Raises:
             BadProblems: they cannot be read, some would be both learnt and measured on, or those
                 that are measured on are too few for the gate.
+            ModelError: the base is not in the store, or the alias is that of a model which no
+                round is compared with.
         """
         self._config, self._store, self._services = config, store, services
         self._watcher, self._by = watcher, by
@@ -134,7 +137,21 @@ class Evolution:
             "train": problems_digest(self._problems),
             "evaluation": problems_digest(measured_on),
         }
+        if config.gate and config.alias:
+            self._refuse_others_alias()
         self._base = store.open("policy", store.resolve("policy", config.base), verify=False)
+
+    def _refuse_others_alias(self) -> None:
+        """The gate compares rounds with each other: it cannot answer for another's model."""
+        own = {self._config.version(n + 1) for n in range(len(self._config.rounds))}
+        for kind in get_args(Kind):
+            target = self._store.aliases.target(kind, self._config.alias)
+            if target is not None and target not in own:
+                raise ModelError(
+                    f"alias: {self._config.alias!r} of the {kind} points to {target!r}, which no "
+                    "round is compared with: take another alias and promote by "
+                    "`rstar models promote`, or `gate: false`"
+                )
 
     async def run(self) -> list[RoundResult]:
         """All rounds, from where an earlier run stopped.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.common.models.errors import ModelError
 from services.common.models.store import ModelStore
 from tests.unit.trainer.rounds.test_config import written
 from trainer.problems.problem import BadProblems
@@ -190,6 +191,19 @@ async def test_problems_that_are_measured_on_are_never_trained_on(
 ) -> None:
     with pytest.raises(BadProblems, match="never trained on"):
         evolution(tmp_path, Asked(), evaluation={"problems": {"file": "train.jsonl"}})
+
+
+def test_an_alias_that_is_another_models_is_not_taken(tmp_path: Path, noted: list[str]) -> None:
+    aliases = ModelStore(tmp_path / "store").aliases
+    rows = [{"id": str(n), "question": f"{n} + 2?", "answer": "2"} for n in range(30)]
+    (tmp_path / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    measured_on = {"problems": {"file": "many.jsonl"}}
+    asked = {"gate": True, "alias": "production", "evaluation": measured_on}
+    aliases.move("policy", "production", "try-r1", by="test", expect=None)
+    evolution(tmp_path, Asked(), **asked)
+    aliases.move("policy", "production", "theirs", by="test", expect="try-r1")
+    with pytest.raises(ModelError, match="'theirs'"):
+        evolution(tmp_path, Asked(), **asked)
 
 
 def test_too_few_problems_for_the_gate_are_said_at_the_start(
