@@ -236,12 +236,19 @@ class ScriptedSandbox(sandbox_pb2_grpc.SandboxServiceServicer):
     ) -> None:
         """Run steps one after the other."""
         async for request in requests:
-            answer = sandbox_pb2.RunManyResponse(id=request.id)
-            try:
-                answer.response.CopyFrom(self.run(request.run))
-            except rpc.StatusError as error:
-                answer.failure.code, answer.failure.details = error.code.value[0], error.details
-            await context.write(answer)
+            together = (request, *request.more)
+            answers = [self._answer(one) for one in together if one.WhichOneof("what") == "run"]
+            if answers:
+                answers[0].more.extend(answers[1:])
+                await context.write(answers[0])
+
+    def _answer(self, request: sandbox_pb2.RunManyRequest) -> sandbox_pb2.RunManyResponse:
+        answer = sandbox_pb2.RunManyResponse(id=request.id, takes_more=True)
+        try:
+            answer.response.CopyFrom(self.run(request.run))
+        except rpc.StatusError as error:
+            answer.failure.code, answer.failure.details = error.code.value[0], error.details
+        return answer
 
     def run(self, request: sandbox_pb2.RunRequest) -> sandbox_pb2.RunResponse:
         """What a step comes to; rpc.StatusError where it cannot be run."""

@@ -75,7 +75,7 @@ class SandboxService(sandbox_pb2_grpc.SandboxServiceServicer):
     ) -> None:
         """Run steps as they are asked for."""
         most = self._settings.workers + self._settings.max_queue
-        await RunStream(context, self._run, most).serve()
+        await RunStream(context, self._run, most, self._settings.workers).serve()
 
     async def _run(self, request: pb.RunRequest) -> pb.RunResponse:
         session = _session_id(request.session_id)

@@ -8,6 +8,7 @@ import grpc
 
 from services.common import logs, rpc
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
+from services.sandbox.answers import Answers
 
 log = logs.get(__name__)
 
@@ -33,66 +34,87 @@ class RunStream:
         call: the call.
         run: runs one step; rpc.StatusError where it cannot.
         most: runs in progress; while there are so many, no more requests are read.
+        workers: runs that are worked on at once.
     """
 
-    def __init__(self, call: Call, run: Run, most: int) -> None:
+    def __init__(self, call: Call, run: Run, most: int, workers: int) -> None:
         self._call = call
         self._run = run
         self._room = asyncio.Semaphore(most)
-        self._writing = asyncio.Lock()
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._running: set[int] = set()
+        self._answers = Answers(call.write, lambda: len(self._running) > workers)
 
     async def serve(self) -> None:
         """Serve until the caller has said its last and has all answers.
 
         If it leaves before that, this is cancelled, and cancels every run in progress.
-        rpc.InvalidField where a request reuses the id of a run in progress.
+        rpc.InvalidField where a request reuses the id of a run in progress, or where what it
+        holds holds more.
         """
         end = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs lack it
         try:
             while (request := await self._call.read()) is not end:
-                if request.WhichOneof("what") == "cancel":
-                    self._cancel(request.id)
-                else:
-                    await self._begin(request)
+                self._answers.gather(request.gather_ms)
+                await self._take(request)
+                for further in request.more:
+                    if further.more:
+                        raise rpc.InvalidField("more", "what it holds may hold no more")
+                    await self._take(further)
             while self._tasks:
                 await asyncio.wait(self._tasks.values())
+            await self._answers.flush()
         finally:
+            self._answers.close()
             for task in self._tasks.values():
                 task.cancel()
 
+    async def _take(self, request: pb.RunManyRequest) -> None:
+        if request.WhichOneof("what") == "cancel":
+            self._cancel(request.id)
+        else:
+            await self._begin(request)
+
     async def _begin(self, request: pb.RunManyRequest) -> None:
-        if request.id in self._tasks:
-            raise rpc.InvalidField("id", f"{request.id} is in progress already")
+        number = request.id
+        if number in self._tasks:
+            raise rpc.InvalidField("id", f"{number} is in progress already")
         await self._room.acquire()
-        task = asyncio.create_task(self._answer(request.id, request.run))
-        self._tasks[request.id] = task
-        task.add_done_callback(lambda done: self._end(request.id, done))
+        self._running.add(number)
+        task = asyncio.create_task(self._answer(number, request.run))
+        self._tasks[number] = task
+        task.add_done_callback(lambda done: self._end(number, done))
 
     def _end(self, number: int, task: "asyncio.Task[None]") -> None:
         del self._tasks[number]
+        self._running.discard(number)
         self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Only its own answer is lost: the caller, whose connection it was, has left.
+            # The caller, whose connection it was, has left.
             log.debug("an answer could not be sent", error=str(error))
 
     def _cancel(self, number: int) -> None:
-        task = self._tasks.get(number)
-        if task is not None:
-            task.cancel()
+        # One that has ended may be sending the answers of others along with its own.
+        if number in self._running:
+            self._tasks[number].cancel()
 
     async def _answer(self, number: int, request: pb.RunRequest) -> None:
+        answer = await self._outcome(number, request)
+        self._running.discard(number)
+        await self._answers.send(answer)
+
+    async def _outcome(self, number: int, request: pb.RunRequest) -> pb.RunManyResponse:
         try:
-            answer = pb.RunManyResponse(id=number, response=await self._run(request))
+            response = await self._run(request)
         except rpc.StatusError as error:
-            answer = pb.RunManyResponse(id=number, failure=_failure(error.code, error.details))
+            failure = _failure(error.code, error.details)
         except Exception as error:
             log.exception("run failed", error=str(error))
             details = f"internal error in RunMany: {type(error).__name__}"
-            internal = _failure(grpc.StatusCode.INTERNAL, details)
-            answer = pb.RunManyResponse(id=number, failure=internal)
-        async with self._writing:
-            await self._call.write(answer)
+            failure = _failure(grpc.StatusCode.INTERNAL, details)
+        else:
+            return pb.RunManyResponse(id=number, response=response, takes_more=True)
+        return pb.RunManyResponse(id=number, failure=failure, takes_more=True)
 
 
 def _failure(code: grpc.StatusCode, details: str) -> pb.RunFailure:

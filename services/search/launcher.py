@@ -88,7 +88,11 @@ class Launcher:
         book.restore(_answers(past))
         client = self._services.ppm if plan.ppm is not None else None
         version = plan.ppm or "" if plan.pinned else ""
-        scorer = client.scorer(plan.search_id, plan.request.problem, version) if client else None
+        scorer = None
+        if client is not None:
+            scorer = client.scorer(
+                plan.search_id, plan.request.problem, version, coming=lambda: session.is_running
+            )
         wanted = Wanted(plan.policy, plan.pinned)
         tools = Tools(self._services.policy, session, scorer, book, wanted)
         expander = Expander(plan.search_id, plan.request.problem, tools)

@@ -1,8 +1,10 @@
 """Who gets the next free place of a service: fair between searches; pure, no I/O, no clock.
 
-Max-min fairness over what is held: a free place goes to the waiting search that holds the fewest,
+Max-min fairness over what is held: the next turn goes to the waiting search that holds the fewest,
 so that a search with a thousand candidates waits for its places like one with eight, and what the
-small ones leave is the large one's.
+small ones leave is the large one's. A turn is a few places in a row: what a search asks for together
+ends together, and its later stages handle it together, where one place each in turn would have every
+search wait for the slowest of its calls.
 """
 
 from collections import Counter, deque
@@ -35,8 +37,8 @@ class FairShare:
 
     Args:
         places: 1 or more.
-        chunk: places are given in parts of at least so many, where so many are wanted, and while
-            others wait in parts of at most so many; 1 or more.
+        chunk: places of a turn. They are given in parts of at least so many, where so many are
+            wanted, and while others wait in parts of at most so many; 1 or more.
         max_waiting: claims that may wait.
     """
 
@@ -49,6 +51,9 @@ class FairShare:
         self._waiting_claims = 0
         self._in_use = 0
         self._next_number = 0
+        self._turn = ""
+        self._left = 0
+        """Places that the search whose turn it is may still take before others."""
 
     @property
     def places(self) -> int:
@@ -107,18 +112,26 @@ class FairShare:
     def _grant(self) -> list[Claim]:
         granted = []
         while self._waiting:
-            claim = self._waiting[min(self._waiting, key=self._rank)][0]
+            claim, left = self._next()
             free = self._places - self._in_use
             # Not in smaller parts than chunks, or one call would become many.
             if free < min(claim.wanted, self._chunk, self._places):
                 break
-            most = self._chunk if len(self._waiting) > 1 else claim.wanted
+            most = left if len(self._waiting) > 1 else claim.wanted
             self._dequeue(claim)
             claim.granted = min(claim.wanted, most, free)
+            self._turn, self._left = claim.key, left - claim.granted
             self._held[claim.key] += claim.granted
             self._in_use += claim.granted
             granted.append(claim)
         return granted
+
+    def _next(self) -> tuple[Claim, int]:
+        """The claim to serve next, and what is left of its search's turn."""
+        mine = self._waiting.get(self._turn)
+        if mine is not None and mine[0].wanted <= self._left:
+            return mine[0], self._left
+        return self._waiting[min(self._waiting, key=self._rank)][0], self._chunk
 
     def _rank(self, key: str) -> tuple[int, int]:
         return self._held[key], self._waiting[key][0].number

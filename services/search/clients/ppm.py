@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,9 +21,9 @@ ASSUMED = Limits(capacity=64, places=256)
 # Calls of one search at once: one is computed while the next is on its way. What is finished in the
 # meantime goes together in the one after.
 _CALLS = 2
-# The steps of one expansion finish within moments of each other. So long the first of them waits
-# for others, unless so many are there: a call costs what many scores cost.
-_GATHER_SECONDS = 0.02
+# The steps of one expansion finish within moments of each other. While more are coming, the first of
+# them waits for others so long, unless so many are there: a call costs what many scores cost.
+_GATHER_SECONDS = 0.05
 _ENOUGH = 16
 
 
@@ -60,9 +60,19 @@ class PpmClient:
 
         return await self._caller.call(attempt, key="", timeout_seconds=timeout_seconds)
 
-    def scorer(self, search_id: str, problem: str, version: str = "") -> "Scorer":
-        """The scorer of one search, by one version or, for the empty name, whichever is served."""
-        return Scorer(self._replicas, self._caller, search_id, problem, version)
+    def scorer(
+        self,
+        search_id: str,
+        problem: str,
+        version: str = "",
+        *,
+        coming: Callable[[], bool] = lambda: True,
+    ) -> "Scorer":
+        """The scorer of one search, by one version or, for the empty name, whichever is served.
+
+        `coming` tells whether more to score may be there within moments.
+        """
+        return Scorer(self._replicas, self._caller, search_id, problem, version, coming)
 
 
 class Score(NamedTuple):
@@ -82,14 +92,21 @@ class _Wish:
 class Scorer:
     """Scores the partial solutions of one search, many in a call.
 
-    What is finished within moments is gathered for one call, and while _CALLS calls are under way,
-    for the next.
+    What is finished within moments is gathered for one call while more is coming, and while _CALLS
+    calls are under way, for the next.
     """
 
     def __init__(
-        self, replicas: Replicas, caller: Caller, search_id: str, problem: str, version: str
+        self,
+        replicas: Replicas,
+        caller: Caller,
+        search_id: str,
+        problem: str,
+        version: str,
+        coming: Callable[[], bool],
     ) -> None:
         self._version = version
+        self._coming = coming
         self._replicas = replicas
         self._caller = caller
         self._search_id = search_id
@@ -111,7 +128,7 @@ class Scorer:
             _Wish(_solution(steps), timeout_seconds, loop.create_future()) for steps in solutions
         ]
         self._wishes.extend(wishes)
-        if len(self._wishes) >= _ENOUGH:
+        if len(self._wishes) >= _ENOUGH or not self._coming():
             self._begin_call()
         elif self._timer is None:
             self._timer = loop.call_later(_GATHER_SECONDS, self._begin_call)

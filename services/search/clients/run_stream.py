@@ -3,7 +3,9 @@
 import asyncio
 import contextvars
 import itertools
-from typing import Any, cast
+import time
+from collections import deque
+from typing import Any, Final, cast
 
 import grpc
 
@@ -12,6 +14,13 @@ from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# So long an answer may wait for others, where the sandbox has work anyway: some light steps.
+_GATHER_MS: Final = 10
+# What goes together in one message at most: far below what gRPC takes.
+_MOST_TOGETHER: Final = 32
+_MOST_BYTES: Final = 1024 * 1024
+# How often runs are looked at whose time may be up: a caller's own clock ends them before.
+_LOOK_SECONDS: Final = 0.25
 
 
 class RunStream:
@@ -29,7 +38,7 @@ class RunStream:
     async def run(self, request: pb.RunRequest, *, timeout_seconds: float) -> pb.RunResponse:
         """Run one step; grpc.aio.AioRpcError as Run raises it.
 
-        Leaving the call cancels the run.
+        Leaving the call cancels the run. Time that is up may be noticed a little later.
         """
         # A trace goes along with a call, not with a message.
         if not self._is_known or tracing.trace_id():
@@ -38,10 +47,7 @@ class RunStream:
             self._call = _Call(self._stub)
         call = self._call
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await call.run(next(self._numbers), request)
-        except TimeoutError:
-            raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the run took too long") from None
+            return await call.run(next(self._numbers), request, timeout_seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 self._is_known = False
@@ -52,72 +58,127 @@ class RunStream:
         return await self._stub.Run(request, timeout=timeout_seconds)
 
 
+class _Run:
+    """A run that waits for its answer, until `deadline` in monotonic seconds."""
+
+    __slots__ = ("answer", "deadline")
+
+    def __init__(self, timeout_seconds: float) -> None:
+        self.answer: asyncio.Future[pb.RunResponse] = asyncio.get_running_loop().create_future()
+        self.deadline = time.monotonic() + timeout_seconds
+
+
 class _Call:
     """One RunMany call, from its opening to its end."""
 
     def __init__(self, stub: sandbox_pb2_grpc.SandboxServiceStub) -> None:
         self.is_over = False
         self.has_answered = False
+        self._takes_more = False
         # It outlives the search that opens it, so it must not carry that one's context.
         context = contextvars.Context()
         # The stubs want an iterator of requests, which gRPC does without where they are written.
         self._stream: Any = context.run(cast("Any", stub.RunMany))
-        self._waiting: dict[int, asyncio.Future[pb.RunResponse]] = {}
-        self._outbox: asyncio.Queue[pb.RunManyRequest] = asyncio.Queue()
+        self._waiting: dict[int, _Run] = {}
+        self._outbox: deque[pb.RunManyRequest] = deque()
+        self._has_mail = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._writer = asyncio.create_task(self._write(), context=context)
         self._reader = asyncio.create_task(self._read(), context=context)
 
-    async def run(self, number: int, request: pb.RunRequest) -> pb.RunResponse:
+    async def run(
+        self, number: int, request: pb.RunRequest, timeout_seconds: float
+    ) -> pb.RunResponse:
         """Send a run and wait for its answer."""
-        answer: asyncio.Future[pb.RunResponse] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = answer
-        self._outbox.put_nowait(pb.RunManyRequest(id=number, run=request))
+        waiting = self._waiting[number] = _Run(timeout_seconds)
+        self._post(pb.RunManyRequest(id=number, run=request, gather_ms=_GATHER_MS))
+        self._look_later()
         try:
-            return await answer
+            return await waiting.answer
         finally:
             if self._waiting.pop(number, None) is not None and not self.is_over:
                 # Left before the answer came.
-                self._outbox.put_nowait(pb.RunManyRequest(id=number, cancel=True))
+                self._post(pb.RunManyRequest(id=number, cancel=True, gather_ms=_GATHER_MS))
+
+    def _post(self, message: pb.RunManyRequest) -> None:
+        self._outbox.append(message)
+        self._has_mail.set()
 
     async def _write(self) -> None:
         try:
             while True:
-                message = await self._outbox.get()
-                if message.WhichOneof("what") == "run" and message.id not in self._waiting:
-                    continue  # left before it was sent
-                await self._stream.write(message)
+                await self._has_mail.wait()
+                while (message := self._next()) is not None:
+                    size = message.ByteSize() if self._takes_more else _MOST_BYTES
+                    # What waits by now goes along.
+                    while size < _MOST_BYTES and len(message.more) < _MOST_TOGETHER:
+                        if (further := self._next()) is None:
+                            break
+                        size += further.ByteSize()
+                        message.more.append(further)
+                    await self._stream.write(message)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the reader is told why
         finally:
             # Nobody may wait for an answer to what cannot be sent.
             self._stream.cancel()
 
+    def _next(self) -> pb.RunManyRequest | None:
+        """The next message that is still worth sending; None while there is none."""
+        while self._outbox:
+            message = self._outbox.popleft()
+            # A run may be left before it was sent.
+            if message.id in self._waiting or message.WhichOneof("what") == "cancel":
+                return message
+        self._has_mail.clear()
+        return None
+
     async def _read(self) -> None:
         error = _error(grpc.StatusCode.UNAVAILABLE, "the call ended")
         try:
             while isinstance(answer := await self._stream.read(), pb.RunManyResponse):
+                self.has_answered = True
+                self._takes_more = answer.takes_more
                 self._settle(answer)
+                for further in answer.more:
+                    self._settle(further)
         except grpc.aio.AioRpcError as ended:
             error = ended
         finally:
             self.is_over = True
+            if self._timer is not None:
+                self._timer.cancel()
             self._writer.cancel()
             self._stream.cancel()
             for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(error)
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
             self._waiting.clear()
 
     def _settle(self, answer: pb.RunManyResponse) -> None:
-        self.has_answered = True
         waiting = self._waiting.pop(answer.id, None)
-        if waiting is None or waiting.done():
+        if waiting is None or waiting.answer.done():
             return
         if answer.WhichOneof("outcome") == "response":
-            waiting.set_result(answer.response)
+            waiting.answer.set_result(answer.response)
             return
         code = _CODES.get(answer.failure.code, grpc.StatusCode.UNKNOWN)
-        waiting.set_exception(_error(code, answer.failure.details))
+        waiting.answer.set_exception(_error(code, answer.failure.details))
+
+    def _look_later(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._end_late)
+
+    def _end_late(self) -> None:
+        """End the runs whose time is up; one timer for all costs less than one for each."""
+        self._timer = None
+        now = time.monotonic()
+        for waiting in self._waiting.values():
+            if waiting.deadline <= now and not waiting.answer.done():
+                late = _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the run took too long")
+                waiting.answer.set_exception(late)
+        if self._waiting:
+            self._look_later()
 
 
 def _error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:

@@ -44,6 +44,11 @@ class SandboxSession:
         self._at: set[Endpoint] = set()
         """Replicas that may hold the session."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether steps are under way, those that wait for the search's turn not counted."""
+        return self._gate.share.held(self._id) > 0
+
     async def open(self, timeout_seconds: float) -> None:
         """Open the session where it will be used; a session that is open stays as it is."""
 

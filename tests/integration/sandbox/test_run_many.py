@@ -44,6 +44,38 @@ async def test_a_fast_step_does_not_wait_for_a_slow_one(server, session):
     call.cancel()
 
 
+async def test_runs_and_answers_may_go_together(server, session):
+    call = server.stub.RunMany(timeout=CALL_SECONDS)
+    runs = [
+        request(number, session.request(f"{number} * x", ["x = 3"], node=f"c{number}"))
+        for number in range(20)
+    ]
+    runs[0].more.extend(runs[1:])
+    runs[0].gather_ms = 100
+    await call.write(runs[0])
+    await call.done_writing()
+    messages = [answer async for answer in call]
+    found = {one.id: one for answer in messages for one in (answer, *answer.more)}
+    assert {n: answer.response.output for n, answer in found.items()} == {
+        n: f"{3 * n}\n" for n in range(20)
+    }
+    assert len(messages) < 20
+    assert all(answer.takes_more for answer in messages)
+
+
+async def test_what_goes_along_may_take_nothing_along(server, session):
+    call = server.stub.RunMany(timeout=CALL_SECONDS)
+    nested = request(1, session.request("1", node="a"))
+    nested.more.append(request(2, session.request("2", node="b")))
+    nested.more[0].more.append(request(3, session.request("3", node="c")))
+    await call.write(nested)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        while await call.read():
+            pass
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith("more: ")
+
+
 async def test_a_refused_run_is_answered_and_the_others_go_on(server, session):
     call = server.stub.RunMany(timeout=CALL_SECONDS)
     unknown = pb.RunRequest(session_id="nobody", step=pb.CodeStep(node_id="n", code="1"))

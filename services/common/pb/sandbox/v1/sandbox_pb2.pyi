@@ -448,13 +448,26 @@ class RunManyRequest(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    GATHER_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Chosen by the caller: names the run in its answer."""
     cancel: _builtins.bool
     """Cancel the run of this id, if it is in progress: no answer will come."""
+    gather_ms: _builtins.int
+    """How long an answer may wait for others to go with it in RunManyResponse.more, in milliseconds,
+    from now on; at most 100 is done. It waits only while further runs of the call keep the workers
+    busy. 0: each answer goes by itself.
+    """
     @_builtins.property
     def run(self) -> Global___RunRequest:
         """Run a step."""
+
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunManyRequest]:
+        """Further requests, each as if it had been sent by itself after this one; theirs have no `more`.
+        Only for a server that has said `takes_more` on this call.
+        """
 
     def __init__(
         self,
@@ -462,10 +475,12 @@ class RunManyRequest(_message.Message):
         id: _builtins.int = ...,
         run: Global___RunRequest | None = ...,
         cancel: _builtins.bool = ...,
+        more: _abc.Iterable[Global___RunManyRequest] | None = ...,
+        gather_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "run", b"run", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "id", b"id", "run", b"run", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "gather_ms", b"gather_ms", "id", b"id", "more", b"more", "run", b"run", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["run", "cancel"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
@@ -512,8 +527,12 @@ class RunManyResponse(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    TAKES_MORE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The request's."""
+    takes_more: _builtins.bool
+    """The server reads RunManyRequest.more."""
     @_builtins.property
     def response(self) -> Global___RunResponse:
         """The step's result."""
@@ -522,16 +541,22 @@ class RunManyResponse(_message.Message):
     def failure(self) -> Global___RunFailure:
         """Why there is none."""
 
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunManyResponse]:
+        """The ends of further runs, to a caller who asked for `gather_ms`; theirs have no `more`."""
+
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         response: Global___RunResponse | None = ...,
         failure: Global___RunFailure | None = ...,
+        more: _abc.Iterable[Global___RunManyResponse] | None = ...,
+        takes_more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "id", b"id", "more", b"more", "outcome", b"outcome", "response", b"response", "takes_more", b"takes_more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "failure"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -47,6 +47,29 @@ def test_searches_that_all_want_more_end_up_with_equal_shares() -> None:
     assert {key: places.held(key) for key in "abc"} == {"a": 4, "b": 4, "c": 4}
 
 
+def test_a_turn_is_a_few_places_in_a_row() -> None:
+    places = share(places=1, chunk=3)
+    first = places.claim("z", 1)
+    waiting = [places.claim(key, 1) for key in "abababab"]
+    order = []
+    served = first
+    for _ in waiting:
+        [served] = places.release(served.key, 1)
+        order.append(served.key)
+    assert "".join(order) == "aaabbbab"
+    assert all(claim.granted for claim in waiting)
+
+
+def test_a_turn_ends_where_its_search_has_nothing_to_ask_for() -> None:
+    places = share(places=1, chunk=3)
+    places.claim("a", 1)
+    others = [places.claim("b", 1), places.claim("c", 1)]
+    assert places.release("a", 1) == others[:1]
+    late = places.claim("a", 1)
+    assert places.release("b", 1) == others[1:]
+    assert places.release("c", 1) == [late]
+
+
 def test_a_withdrawn_claim_leaves_the_queue_or_gives_its_places_back() -> None:
     places = share(places=4)
     first = places.claim("a", 4)

@@ -49,6 +49,29 @@ class Runs(sandbox_pb2_grpc.SandboxServiceServicer):
                 await context.write(held.pop())
 
 
+class Together(sandbox_pb2_grpc.SandboxServiceServicer):
+    """Answers the runs of one message in one message, once it has said that it takes many."""
+
+    def __init__(self) -> None:
+        self.messages: list[list[str]] = []
+
+    async def RunMany(  # type: ignore[override]  # noqa: N802 - the name in the contract
+        self, requests: AsyncIterator[pb.RunManyRequest], context: rpc.Context
+    ) -> None:
+        """Answer each message."""
+        async for request in requests:
+            runs = [request, *request.more]
+            self.messages.append([one.run.step.code for one in runs])
+            first, *more = [
+                pb.RunManyResponse(
+                    id=one.id, response=pb.RunResponse(output=one.run.step.code), takes_more=True
+                )
+                for one in runs
+            ]
+            first.more.extend(more)
+            await context.write(first)
+
+
 class Old(sandbox_pb2_grpc.SandboxServiceServicer):
     """A sandbox that only knows Run."""
 
@@ -122,3 +145,24 @@ async def test_a_sandbox_that_knows_no_such_call_gets_a_call_a_run() -> None:
     async with connected(Old()) as stream:
         assert await asyncio.gather(run(stream, "a"), run(stream, "b")) == ["a", "b"]
         assert await run(stream, "c") == "c"
+
+
+async def test_runs_go_together_once_the_sandbox_has_said_that_it_takes_them() -> None:
+    sandbox = Together()
+    async with connected(sandbox) as stream:
+        codes = [f"x = {i}" for i in range(3)]
+        assert await asyncio.gather(*(run(stream, code) for code in codes)) == codes
+        assert sandbox.messages[0] == codes[:1]
+        sandbox.messages.clear()
+        codes = [f"y = {i}" for i in range(70)]
+        assert await asyncio.gather(*(run(stream, code) for code in codes)) == codes
+        assert [len(one) for one in sandbox.messages] == [33, 33, 4]
+
+
+async def test_messages_stay_far_below_what_grpc_takes() -> None:
+    sandbox = Together()
+    async with connected(sandbox) as stream:
+        assert await run(stream, "x") == "x"
+        large = ["x" * 700_000 for _ in range(6)]
+        assert await asyncio.gather(*(run(stream, code) for code in large)) == large
+        assert [len(one) for one in sandbox.messages] == [1, 2, 2, 2]
