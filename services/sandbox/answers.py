@@ -17,7 +17,7 @@ _MOST: Final = 16
 class Answers:
     """Sends answers over one call, one message at a time.
 
-    A message costs both sides about as much as a third of a light step, whatever it holds. An answer
+    A message costs both sides a good part of what a light step costs, whatever it holds. An answer
     therefore waits for others, where the caller allows it and nobody's work waits for it.
 
     Args:

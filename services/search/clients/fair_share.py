@@ -2,9 +2,9 @@
 
 Max-min fairness over what is held: the next turn goes to the waiting search that holds the fewest,
 so that a search with a thousand candidates waits for its places like one with eight, and what the
-small ones leave is the large one's. A turn is a few places in a row: what a search asks for together
-ends together, and its later stages handle it together, where one place each in turn would have every
-search wait for the slowest of its calls.
+small ones leave is the large one's. A turn is a few places in a row: what a search asks for
+together ends together, and later stages handle it together, where one place each in turn would have
+every search wait for the slowest of its calls.
 """
 
 from collections import Counter, deque

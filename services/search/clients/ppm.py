@@ -21,8 +21,8 @@ ASSUMED = Limits(capacity=64, places=256)
 # Calls of one search at once: one is computed while the next is on its way. What is finished in the
 # meantime goes together in the one after.
 _CALLS = 2
-# The steps of one expansion finish within moments of each other. While more are coming, the first of
-# them waits for others so long, unless so many are there: a call costs what many scores cost.
+# The steps of one expansion finish within moments of each other. While more are coming, the first
+# of them waits for others so long, unless so many are there: a call costs what many scores cost.
 _GATHER_SECONDS = 0.05
 _ENOUGH = 16
 
