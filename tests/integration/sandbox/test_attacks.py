@@ -34,16 +34,24 @@ libc.syscall.restype = ctypes.c_long
 NUMBERS = {numbers(linux.machine())}
 
 def call(name, *arguments):
-    if name not in NUMBERS:
+    number = NUMBERS[name]
+    if number is None:
         return "refused"
-    return "refused" if libc.syscall(NUMBERS[name], *arguments) < 0 else "done"
+    return "refused" if libc.syscall(number, *arguments) < 0 else "done"
 """
+CALL = re.compile(r"\bcall\(\s*['\"](\w*)")
 # The whole past of an attack and of its siblings.
 PAST = [TOOLS, "secret = [1]"]
 
 
 async def test_there_are_at_least_a_hundred_attacks():
     assert len(ATTACKS) >= 100
+
+
+async def test_every_system_call_of_an_attack_has_a_number():
+    called = {name for attack in ATTACKS for name in CALL.findall(attack.read_text())}
+    assert called
+    assert called <= set(numbers(linux.machine()))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["self", "user", "container"])
