@@ -1,10 +1,11 @@
 """Taking over searches whose replica has died, stalled or stopped."""
 
 import contextlib
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 
 from services.common import logs
+from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
 from services.search.store.errors import LeaseLost
 from services.search.store.events import Event, Failed, LogError, SchemaError, Started, TrialTold
@@ -37,8 +38,17 @@ class Adopted:
 class Adoption:
     """Takes over orphans; a search that nobody can go on with is ended after a few attempts."""
 
-    def __init__(self, store: SearchStore, leases: Leases, *, max_adoptions: int) -> None:
+    def __init__(
+        self,
+        store: SearchStore,
+        leases: Leases,
+        end_session: Callable[[str], Awaitable[None]],
+        *,
+        max_adoptions: int,
+    ) -> None:
+        """`end_session` closes the sandbox session of a search; DependencyError, RejectedError."""
         self._store = store
+        self._end_session = end_session
         self._leases = leases
         self._max_adoptions = max_adoptions
 
@@ -85,9 +95,14 @@ class Adoption:
             await self._store.append(lease, [Failed("internal", why)], last=True)
         except LeaseLost as lost:
             log.info("search left to another replica", search_id=lost.search_id, why=lost.why)
+            return
         finally:
             # Where its end could not be written, the lease runs out, and somebody tries again.
             self._store.held.pop(lease.search_id, None)
+        try:
+            await self._end_session(lease.search_id)
+        except (DependencyError, RejectedError) as error:
+            log.warning("session not closed", search_id=lease.search_id, detail=str(error))
 
 
 def _split(events: Sequence[Event], lease: Lease) -> tuple[Started, tuple[TrialTold, ...]]:

@@ -82,7 +82,7 @@ class Launcher:
     ) -> Holder:
         """What runs a search under a lease, from the trials that are in its log."""
         plan = self._plan(lease.search_id, started)
-        session = self._services.sandbox_session(plan.search_id)
+        session = self._services.sandbox_session(plan.search_id, adopted=lease.is_adopted)
         journal = Journal(store, lease, patience_seconds=self._settings.stall_seconds)
         book = AnswerBook(self._grader, truth=started.request.ground_truth)
         book.restore(_answers(past))
@@ -98,6 +98,14 @@ class Launcher:
         expander = Expander(plan.search_id, plan.request.problem, tools)
         driver = Driver(plan, expander, journal, monitor.stalled, past)
         return Holder(plan.search_id, driver, journal, session)
+
+    async def end_session(self, search_id: str) -> None:
+        """Close what the sandbox holds of a search that nobody goes on with.
+
+        DependencyError, RejectedError: it expires there by itself.
+        """
+        session = self._services.sandbox_session(search_id, adopted=True)
+        await session.close(self._settings.dependency_timeout_seconds)
 
     async def close(self) -> None:
         """Give the channels back."""

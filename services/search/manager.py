@@ -116,7 +116,12 @@ class Manager:
             timeout_seconds=settings.dependency_timeout_seconds,
             stall_seconds=settings.stall_seconds,
         )
-        self._adoption = Adoption(self.store, self._leases, max_adoptions=settings.max_adoptions)
+        self._adoption = Adoption(
+            self.store,
+            self._leases,
+            self._launcher.end_session,
+            max_adoptions=settings.max_adoptions,
+        )
         self._upkeep = Upkeep(
             self.connection,
             self.store,

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from services.common import logs
+from services.common import logs, tasks
 from services.common.models import pins
 from services.common.models.manifest import Kind
 from services.search.clients.dependencies import DependencyError
@@ -72,9 +72,7 @@ class Upkeep:
 
     async def stop(self) -> None:
         """End all of it."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks.end(*self._tasks)
 
     async def _always(self, duty: Callable[[], Awaitable[None]]) -> None:
         """Do a duty again and again, whatever happens to it once."""

@@ -1,12 +1,11 @@
 """What the search service depends on, and whether it is there."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.common import logs
+from services.common import logs, tasks
 
 log = logs.get(__name__)
 
@@ -78,11 +77,7 @@ class Monitor:
 
     async def stop(self) -> None:
         """End the background checks."""
-        for task in (self._task, self._checking):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await tasks.end(*(task for task in (self._task, self._checking) if task is not None))
 
     async def _watch(self) -> None:
         while True:

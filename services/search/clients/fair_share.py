@@ -10,6 +10,9 @@ every search wait for the slowest of its calls.
 from collections import Counter, deque
 from dataclasses import dataclass
 
+# So many searches can have a turn at once at least, where there are places for that.
+_TURNS = 12
+
 
 class ShareFull(RuntimeError):  # noqa: N818 - a state
     """As many places are waited for as may be."""
@@ -37,14 +40,15 @@ class FairShare:
 
     Args:
         places: 1 or more.
-        chunk: places of a turn. They are given in parts of at least so many, where so many are
-            wanted, and while others wait in parts of at most so many; 1 or more.
+        chunk: places of a turn, or a twelfth of all places if that is more. They are given in parts
+            of at least so many, where so many are wanted, and while others wait in parts of at most
+            so many; 1 or more.
         max_waiting: claims that may wait.
     """
 
     def __init__(self, places: int, *, chunk: int, max_waiting: int) -> None:
         self._places = places
-        self._chunk = chunk
+        self._least_chunk = chunk
         self._max_waiting = max_waiting
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[Claim]] = {}
@@ -59,6 +63,10 @@ class FairShare:
     def places(self) -> int:
         """Places that there are; fewer than are held where they were made fewer."""
         return self._places
+
+    @property
+    def _chunk(self) -> int:
+        return max(self._least_chunk, self._places // _TURNS)
 
     @property
     def in_use(self) -> int:

@@ -8,7 +8,7 @@ from services.search.clients.fair_share import Claim, FairShare, ShareFull
 
 # Far more than admitted searches can ask for; beyond it something is wrong.
 _MAX_WAITING = 100_000
-# Large wishes are served in parts of about so many while others wait, each part a call of its own.
+# While others wait, large wishes are served in parts of so many or more, each a call of its own.
 _CHUNK = 8
 
 

@@ -15,7 +15,7 @@ from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # So long an answer may wait for others, where the sandbox has work anyway: some light steps.
-_GATHER_MS: Final = 10
+_GATHER_MS: Final = 25
 # What goes together in one message at most: far below what gRPC takes.
 _MOST_TOGETHER: Final = 32
 _MOST_BYTES: Final = 1024 * 1024

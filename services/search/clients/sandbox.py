@@ -1,5 +1,6 @@
 """Client of the sandbox service: one session a search."""
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -13,8 +14,9 @@ from services.search.clients.run_stream import RunStream
 ASSUMED = Limits(capacity=4, places=8)
 """Steps, until the sandbox has said what it takes."""
 
-# Steps in flight for each worker: one that runs and some that wait, so that no worker does.
-_AHEAD = 4
+# Steps in flight for each worker: one that runs, some that wait, so that no worker does, and some
+# whose answers wait for each other.
+_AHEAD = 8
 
 
 async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
@@ -36,12 +38,14 @@ class SandboxSession:
         *,
         patience_seconds: float,
         step_seconds: float,
+        adopted: bool = False,
     ) -> None:
+        """`adopted`: whether another process has run the search before, on whichever replicas."""
         self._gate = replicas.gate
         self._caller = Caller(replicas, patience_seconds=patience_seconds)
         self._id = session_id
         self._limits = pb.Limits(wall_ms=round(step_seconds * 1000))
-        self._at: set[Endpoint] = set()
+        self._at: set[Endpoint] = set(replicas.endpoints.values()) if adopted else set()
         """Replicas that may hold the session."""
 
     @property
@@ -90,15 +94,13 @@ class SandboxSession:
     async def close(self, timeout_seconds: float) -> None:
         """Kill what the session holds; where that fails, it expires there by itself."""
         request = pb.CloseSessionRequest(session_id=self._id)
-        failed: Exception | None = None
-        for endpoint in self._at:
-            stub = endpoint.stub(sandbox_pb2_grpc.SandboxServiceStub)
-            try:
-                await stub.CloseSession(request, timeout=timeout_seconds)
-            except grpc.aio.AioRpcError as error:
-                failed = explain("sandbox", error)
-        if failed is not None:
-            raise failed
+        stubs = [one.stub(sandbox_pb2_grpc.SandboxServiceStub) for one in self._at]
+        closing = [stub.CloseSession(request, timeout=timeout_seconds) for stub in stubs]
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, grpc.aio.AioRpcError):
+                raise explain("sandbox", outcome)
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _open_at(self, endpoint: Endpoint, timeout_seconds: float) -> None:
         # Noted first: a call that is cut off may have opened it all the same.

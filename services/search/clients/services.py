@@ -39,13 +39,14 @@ class Services:
         _meter(replicas)
         return replicas
 
-    def sandbox_session(self, search_id: str) -> SandboxSession:
-        """The sandbox session of a search, not yet open."""
+    def sandbox_session(self, search_id: str, *, adopted: bool = False) -> SandboxSession:
+        """The sandbox session of a search, not yet open by this process."""
         return SandboxSession(
             self._sandbox,
             search_id,
             patience_seconds=self._settings.patience_seconds,
             step_seconds=self._settings.step_seconds,
+            adopted=adopted,
         )
 
     def dependencies(self) -> dict[str, Dependency]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import redis.asyncio
@@ -21,10 +21,13 @@ _CLUSTER_RETRIES = 2
 Command = tuple[Any, ...]
 
 
-@contextlib.contextmanager
-def _named_errors() -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Bound what Redis may take, and give errors their name."""
+    # redis-py's own timeout sends through asyncio.wait_for: Python 3.11's loses cancellations.
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            yield
     except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
         raise as_dependency_error(error) from error
 
@@ -49,7 +52,7 @@ class Connection:
         self.round_trips = 0
         self._timeout = timeout_seconds
         limits: dict[str, Any] = {
-            "socket_timeout": timeout_seconds,
+            "socket_timeout": None,  # see _within
             "socket_connect_timeout": timeout_seconds,
             "health_check_interval": 15,
         }
@@ -60,8 +63,10 @@ class Connection:
                 max_connections=_MAX_CONNECTIONS,
                 # After a node that has moved or is gone; scripts may be run again.
                 retry=Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.05), _CLUSTER_RETRIES),
-                **limits,
+                # It takes a node that hangs for gone, and asks the others where its keys are now.
+                **(limits | {"socket_timeout": timeout_seconds}),
             )
+            self._timeout = (_CLUSTER_RETRIES + 1) * (timeout_seconds + 0.5)
         elif sentinel := redis_clients.pool(url, max_connections=_MAX_CONNECTIONS, **limits):
             self._client = redis.asyncio.Redis(connection_pool=sentinel)
         else:
@@ -79,13 +84,13 @@ class Connection:
 
     async def ping(self) -> None:
         """Check that Redis answers."""
-        with _named_errors():
+        async with _within(self._timeout):
             await self._client.ping()
 
     async def command(self, *command: Any) -> Any:
         """Run one command."""
         self.round_trips += 1
-        with _named_errors():
+        async with _within(self._timeout):
             return await self._client.execute_command(*command)
 
     async def script(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
@@ -93,15 +98,15 @@ class Connection:
         try:
             return await self._evaluate("EVALSHA", script.digest, keys, arguments)
         except redis.exceptions.NoScriptError:
-            with _named_errors():
-                return await self._evaluate("EVAL", script.source, keys, arguments)
+            return await self._evaluate("EVAL", script.source, keys, arguments)
 
     async def _evaluate(
         self, how: str, what: str, keys: Sequence[str], arguments: Sequence[Any]
     ) -> Any:
         self.round_trips += 1
         try:
-            return await self._client.execute_command(how, what, len(keys), *keys, *arguments)
+            async with asyncio.timeout(self._timeout):
+                return await self._client.execute_command(how, what, len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
             raise
         except (redis.exceptions.RedisError, OSError, TimeoutError) as error:
@@ -115,7 +120,7 @@ class Connection:
         if not commands:
             return []
         self.round_trips += 1
-        with _named_errors():
+        async with _within(self._timeout):
             pipeline = (
                 self._client.pipeline(transaction=False)
                 if isinstance(self._client, redis.asyncio.Redis)
@@ -132,23 +137,26 @@ class Connection:
 
     async def messages(self, channel: str) -> AsyncIterator[str]:
         """What is published to a channel from now on, until the connection is lost."""
-        with _named_errors():
-            if isinstance(self._client, RedisCluster):
+        if isinstance(self._client, RedisCluster):
+            async with _within(self._timeout):
                 await self._client.initialize()
-            pubsub: Any = self._client.pubsub()
-            try:
+        pubsub: Any = self._client.pubsub()
+        try:
+            async with _within(self._timeout):
                 await pubsub.subscribe(channel)
-                while True:
+            while True:
+                # Its own patience is not the one that loses cancellations.
+                async with _within(2 * self._timeout):
                     message = await pubsub.get_message(
                         ignore_subscribe_messages=True, timeout=self._timeout
                     )
-                    if message is not None:
-                        yield message["data"].decode(errors="replace")
-                    else:
-                        # Some versions return at once where there is nothing to read.
-                        await asyncio.sleep(0.01)
-            finally:
-                await pubsub.aclose()
+                if message is not None:
+                    yield message["data"].decode(errors="replace")
+                else:
+                    # Some versions return at once where there is nothing to read.
+                    await asyncio.sleep(0.01)
+        finally:
+            await pubsub.aclose()
 
 
 def evaluation(script: Script, keys: Sequence[str], *arguments: Any) -> Command:

@@ -17,6 +17,11 @@ class Lease:
     token: int
     seq: int
 
+    @property
+    def is_adopted(self) -> bool:
+        """Whether another process may have held it before."""
+        return self.token > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:

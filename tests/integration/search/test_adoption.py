@@ -128,10 +128,12 @@ async def test_a_search_that_stops_with_its_manager_goes_on_in_the_next(rig: Sta
 async def test_a_search_that_logs_nothing_is_given_up(rig: StartRig) -> None:
     async with rig(**QUICK, max_adoptions=2) as one:
         search_id = await orphan(one, trials=0)
+        one.sandbox.sessions.add(search_id)
         await one.manager.store._redis.command("HSET", keys.state(search_id), "adoptions", 2)
         with pytest.raises(SearchFailed, match="2 replicas took it over"):
             await asyncio.wait_for(one.manager.wait(search_id), 20)
         assert one.policy.requests == []
+        await until(lambda: search_id not in one.sandbox.sessions)
 
 
 async def test_a_malformed_search_keeps_no_other_from_being_adopted(rig: StartRig) -> None:

@@ -50,8 +50,8 @@ async def test_the_gate_counts_the_replicas_that_are_ready() -> None:
     ):
         await found.check()
         assert [each.ready for each in found.endpoints.values()] == [True, True, False]
-        # Two workers each, four steps a worker.
-        assert found.gate.share.places == 16
+        # Two workers each, eight steps a worker.
+        assert found.gate.share.places == 32
         assert {found.pick(str(key)).address for key in range(50)} == {one, two}
 
 
