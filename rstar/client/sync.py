@@ -1,21 +1,20 @@
-"""The sync client: `aio` without the waiting in between."""
+"""The sync client: the core over a transport that blocks, so that nothing is ever suspended."""
 
-import contextlib
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from rstar.client import wire
-from rstar.client.errors import ApiError, ClientError
+from rstar.client.core import Core, Fields
 from rstar.client.models import ApiKey, Event, NewApiKey, Progress, Search, Solution, Tree
 from rstar.client.retry import Retry
-from rstar.client.sse import Decoder
-from rstar.client.wire import Call, Model
+from rstar.client.wire import Call
 
-Fields = Mapping[str, object]
+Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class Client:
@@ -33,17 +32,9 @@ class Client:
         retry: Retry | None = None,
         timeout_seconds: float = wire.REPLY_SECONDS,
     ) -> None:
-        """Args:
-        url: of the service.
-        api_key: the key to show; by default that of the variable RSTAR_API_KEY, if any.
-        retry: when to try again.
-        timeout_seconds: how long the service may be silent before it counts as unreachable, but
-            for streams, which carry heartbeats.
-        """
+        """Args as of AsyncClient."""
         self.url = url.rstrip("/")
-        self._retry = retry or Retry()
-        self._timeout = timeout_seconds
-        self._http = httpx.Client(**wire.options(self.url, api_key))
+        self._core = Core(self.url, BlockingTransport(self.url, api_key), retry, timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +49,7 @@ class Client:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._http.close()
+        _run(self._core.close())
 
     def solve(
         self,
@@ -68,24 +59,8 @@ class Client:
         *,
         idempotency_key: str | None = None,
     ) -> Solution:
-        """Solve one problem and wait for the result; leaving cancels the search.
-
-        Args:
-            problem: its text.
-            budget: any of the fields of `budget` in POST /solve.
-            search: any of the fields of `search` in POST /solve.
-            idempotency_key: names this search: asked again with the same key, also by another
-                process, the same search answers. A fresh one by default.
-
-        Raises:
-            SearchFailed: a fault has ended the search.
-        """
-        stream = self.stream(problem, budget, search, idempotency_key=idempotency_key)
-        with contextlib.closing(stream):
-            for event in stream:
-                if isinstance(event, Solution):
-                    return event
-        raise ClientError(f"{self.url} ended the search without a solution")
+        """See AsyncClient.solve."""
+        return _run(self._core.solve(problem, budget, search, idempotency_key=idempotency_key))
 
     def stream(
         self,
@@ -95,25 +70,8 @@ class Client:
         *,
         idempotency_key: str | None = None,
     ) -> Generator[Progress | Solution, None, None]:
-        """As `solve`, with progress after every trial; the Solution comes last."""
-        search_id = self.submit(problem, budget, search, idempotency_key=idempotency_key)
-        is_over = False
-        try:
-            with contextlib.closing(self.watch(search_id)) as events:
-                for event in events:
-                    is_over = isinstance(event, Solution)
-                    yield event
-        except ClientError:
-            is_over = True
-            raise
-        finally:
-            if not is_over:
-                self._abandon(search_id)
-
-    def _abandon(self, search_id: str) -> None:
-        """Cancel a search that nobody waits for any more, if the service can be reached."""
-        with contextlib.suppress(ClientError):
-            self._try(wire.cancel(search_id))
+        """See AsyncClient.stream."""
+        return _each(self._core.stream(problem, budget, search, idempotency_key=idempotency_key))
 
     def submit(
         self,
@@ -123,90 +81,32 @@ class Client:
         *,
         idempotency_key: str | None = None,
     ) -> str:
-        """Start a search and return its id; it goes on whether or not anybody waits for it."""
-        call = wire.submit(problem, budget, search, idempotency_key)
-        return self._fetch(call).search_id
+        """See AsyncClient.submit."""
+        return _run(self._core.submit(problem, budget, search, idempotency_key=idempotency_key))
 
     def watch(self, search_id: str) -> Generator[Progress | Solution, None, None]:
-        """Follow a search that was submitted: progress so far and from now on, then the Solution.
-
-        Leaving does not cancel it. SearchFailed where a fault has ended it.
-        """
-        with contextlib.closing(self.events(search_id)) as entries:
-            for entry in entries:
-                if (event := wire.outcome(entry)) is not None:
-                    yield event
+        """See AsyncClient.watch."""
+        return _each(self._core.watch(search_id))
 
     def events(self, search_id: str, after: str | None = None) -> Generator[Event, None, None]:
-        """The log of a search, entry by entry, to its end; reconnects where it breaks off.
-
-        Args:
-            search_id: the search.
-            after: id of the last entry that is known; None from the first.
-        """
-        attempt, last = 1, after
-        while True:
-            try:
-                with contextlib.closing(self._connected_events(search_id, last)) as entries:
-                    for entry in entries:
-                        attempt, last = 1, entry.id
-                        yield entry
-                        if entry.name in ("finished", "failed"):
-                            return
-                # Ended by a service that stops; another one goes on with the search.
-                error: ClientError = wire.cut_short(self.url)
-            except wire.NothingMore:
-                return
-            except ClientError as failure:
-                error = failure
-            self._pause(error, attempt)
-            attempt += 1
-
-    def _connected_events(self, search_id: str, after: str | None) -> Generator[Event, None, None]:
-        call = wire.events(search_id, after)
-        decoder = Decoder(after)
-        try:
-            with self._http.stream(
-                call.method,
-                call.path,
-                headers=call.headers,
-                timeout=wire.timeout(wire.SILENCE_SECONDS),
-            ) as reply:
-                if not reply.is_success:
-                    reply.read()
-                wire.check_stream(reply)
-                for line in reply.iter_lines():
-                    if (sent := decoder.feed(line)) is not None:
-                        yield wire.event(sent)
-        except httpx.HTTPError as error:
-            raise wire.broken(self.url, error) from error
+        """See AsyncClient.events."""
+        return _each(self._core.events(search_id, after))
 
     def get(self, search_id: str) -> Search:
-        """A search, with its solution where it has ended."""
-        return self._fetch(wire.get(search_id))
+        """See AsyncClient.get."""
+        return _run(self._core.get(search_id))
 
     def tree(self, search_id: str) -> Tree:
-        """The tree of a search as it stands."""
-        return self._fetch(wire.tree(search_id))
+        """See AsyncClient.tree."""
+        return _run(self._core.tree(search_id))
 
     def cancel(self, search_id: str) -> bool:
-        """End a search; False where it has ended already."""
-        try:
-            self._send(wire.cancel(search_id))
-        except ApiError as error:
-            if error.problem.status == wire.CONFLICT:
-                return False
-            raise
-        return True
+        """See AsyncClient.cancel."""
+        return _run(self._core.cancel(search_id))
 
     def searches(self, status: str | None = None) -> Iterator[Search]:
-        """All searches that the key may see, the newest first, page after page."""
-        cursor: str | None = None
-        while True:
-            page = self._fetch(wire.page(cursor, status))
-            yield from page.searches
-            if (cursor := page.next) is None:
-                return
+        """See AsyncClient.searches."""
+        return _each(self._core.searches(status))
 
     def create_key(
         self,
@@ -217,54 +117,81 @@ class Client:
         searches: int | None = None,
         expires_in_seconds: float | None = None,
     ) -> NewApiKey:
-        """Make an API key; limits that are not given are the service's own. Needs `admin`."""
-        fields = {
-            "scopes": list(scopes),
-            "requests_per_minute": requests_per_minute,
-            "searches": searches,
-            "expires_in_seconds": expires_in_seconds,
-        }
-        return self._fetch(wire.create_key(name, fields))
+        """See AsyncClient.create_key."""
+        return _run(
+            self._core.create_key(
+                name,
+                scopes=scopes,
+                requests_per_minute=requests_per_minute,
+                searches=searches,
+                expires_in_seconds=expires_in_seconds,
+            )
+        )
 
     def keys(self) -> list[ApiKey]:
-        """All API keys, the oldest first. Needs `admin`."""
-        return self._fetch(wire.list_keys()).keys
+        """See AsyncClient.keys."""
+        return _run(self._core.keys())
 
     def revoke_key(self, key_id: str) -> None:
-        """End an API key at once. Needs `admin`."""
-        self._send(wire.revoke_key(key_id))
+        """See AsyncClient.revoke_key."""
+        _run(self._core.revoke_key(key_id))
 
-    def _fetch(self, call: Call[Model]) -> Model:
-        return wire.present(call, self._send(call))
 
-    def _send(self, call: Call[Model]) -> Model | None:
-        attempt = 1
+class BlockingTransport:
+    """Blocks where others would wait; see core.Transport."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self._http = httpx.Client(**wire.options(url, api_key))
+
+    async def request(self, call: Call[Any], read_seconds: float) -> httpx.Response:
+        """Send a request."""
+        return self._http.request(**wire.arguments(call, read_seconds))
+
+    async def lines(self, call: Call[Any], read_seconds: float) -> AsyncGenerator[str, None]:
+        """Send a request and read its reply by lines."""
+        with self._http.stream(**wire.arguments(call, read_seconds)) as reply:
+            if not reply.is_success:
+                reply.read()
+            wire.check_stream(reply)
+            for line in reply.iter_lines():
+                yield line
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop to hold up
+
+    async def finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nothing can cancel it."""
+        await work
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    work.close()
+    raise RuntimeError("the core has waited for something that is not its transport")
+
+
+def _each(items: AsyncGenerator[Item, None]) -> Generator[Item, None, None]:
+    """The items of an async generator that never waits; closes it when it is left."""
+    try:
         while True:
             try:
-                return self._try(call)
-            except ClientError as error:
-                if not call.repeatable:
-                    raise
-                self._pause(error, attempt)
-            attempt += 1
+                item = _run(_next(items))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        _run(items.aclose())
 
-    def _pause(self, error: ClientError, attempt: int) -> None:
-        """Wait before the next try; raises the error where there is none."""
-        pause = self._retry.pause(error, attempt)
-        if pause is None:
-            raise error
-        time.sleep(pause)
 
-    def _try(self, call: Call[Model]) -> Model | None:
-        try:
-            reply = self._http.request(
-                call.method,
-                call.path,
-                json=call.json,
-                params=call.params,
-                headers=call.headers,
-                timeout=wire.timeout(self._timeout),
-            )
-        except httpx.HTTPError as error:
-            raise wire.broken(self.url, error) from error
-        return wire.parse(call, reply)
+async def _next(items: AsyncIterator[Item]) -> Item:
+    return await anext(items)

@@ -138,6 +138,18 @@ def options(url: str, api_key: str | None) -> dict[str, Any]:
     }
 
 
+def arguments(call: Call[Any], read_seconds: float) -> dict[str, Any]:
+    """Arguments of httpx' `request` and `stream`."""
+    return {
+        "method": call.method,
+        "url": call.path,
+        "json": call.json,
+        "params": call.params,
+        "headers": call.headers,
+        "timeout": timeout(read_seconds),
+    }
+
+
 def timeout(read_seconds: float) -> httpx.Timeout:
     """Deadlines of one request."""
     return httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
