@@ -132,6 +132,7 @@ class Replicas:
         self._check_seconds = check_seconds
         self._tls = tls
         self._resolved_at = 0.0
+        self._is_unresolved = False
         first = [] if target.startswith(_DNS) else [one.strip() for one in target.split(",")]
         self.endpoints = {address: self._connect(address) for address in first}
         self.gate = Gate(name, max(1, assumed.places * len(first)))
@@ -230,9 +231,15 @@ class Replicas:
         try:
             addresses = await _addresses(host.strip("[]"), int(port))
         except OSError as error:
-            # The addresses that were found before may well be good still.
-            log.warning("name not resolved", dependency=self.name, detail=str(error))
+            # The addresses that were found before may well be good still. Once an outage: a name
+            # of a service that is not ready, as while a model loads, is asked for every second.
+            if not self._is_unresolved:
+                log.warning("name not resolved", dependency=self.name, detail=str(error))
+            self._is_unresolved = True
             return
+        if self._is_unresolved:
+            log.info("name resolved", dependency=self.name)
+        self._is_unresolved = False
         self._resolved_at = time.monotonic()
         for address in addresses - self.endpoints.keys():
             self.endpoints[address] = self._connect(address, f"{host}:{port}")

@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
+from services.search.clients import replicas as module
 from services.search.clients import sandbox
 from services.search.clients.dependencies import DependencyError
 from services.search.clients.replicas import Replicas
@@ -40,6 +42,29 @@ async def test_a_name_that_nobody_knows_is_no_crash() -> None:
     async with replicas("dns:///nowhere.invalid:1") as found:
         with pytest.raises(DependencyError, match="no address"):
             await found.check()
+
+
+async def test_a_name_without_addresses_is_told_of_once_an_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail() -> set[str]:
+        raise OSError("no such name")
+
+    async def succeed() -> set[str]:
+        return {"127.0.0.1:1"}
+
+    lookups = iter([fail, fail, fail, succeed, fail, fail])
+    monkeypatch.setattr(module, "_addresses", lambda host, port: next(lookups)())
+    with capture_logs() as logged:
+        async with replicas("dns:///policy:1") as found:
+            for _ in range(6):
+                found._resolved_at = float("-inf")
+                await found._resolve()
+            # What was found once is kept while the name cannot be looked up.
+            assert list(found.endpoints) == ["127.0.0.1:1"]
+    assert [entry["event"] for entry in logged] == [
+        *("name not resolved", "name resolved", "name not resolved")
+    ]
 
 
 async def test_the_gate_counts_the_replicas_that_are_ready() -> None:
