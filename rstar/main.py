@@ -206,17 +206,18 @@ def solve(
     """
     from rstar import signals
     from rstar.client import DEFAULT_URL
-    from rstar.problems import BadProblems, GivenProblem, read_problems
     from rstar.solve import SolveRun
     from rstar.solve import solve as run_problems
     from rstar.stack.config import StackConfig
+    from trainer.problems.files import read_problems
+    from trainer.problems.problem import BadProblems, Problem
 
-    given = [] if problem is None else [GivenProblem(question=problem)]
+    given = [] if problem is None else [Problem("", problem, "")]
     if (file is None) == (problem is None):
         raise typer.BadParameter("give either a problem or --file")
     if file is not None:
         try:
-            given = read_problems(file)
+            given = read_problems(file, answered=False)
         except BadProblems as error:
             raise typer.BadParameter(str(error)) from error
     own = StackConfig(model=model, ppm=ppm, port=0, grpc_port=0, home=_use_home(home))

@@ -13,12 +13,12 @@ from rich.text import Text
 
 from rstar.client import ApiError, AsyncClient, ClientError, Solution, Unreachable
 from rstar.own_stack import own_stack
-from rstar.problems import GivenProblem
 from rstar.progress import ProgressLine
 from rstar.show import printable, show_solution
 from rstar.stack.config import StackConfig
 from rstar.stack.preflight import PreflightError
 from rstar.stack.supervisor import StartError
+from trainer.problems.problem import Problem
 
 if TYPE_CHECKING:
     from services.common.grading.grader import Grader
@@ -55,7 +55,7 @@ class SolveRun:
         stack: how to start a stack for it; None uses the one at url.
     """
 
-    problems: Sequence[GivenProblem]
+    problems: Sequence[Problem]
     url: str
     budget: Mapping[str, object] = field(default_factory=dict)
     search: Mapping[str, object] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Judge:
         self.right = 0
         self.known = 0
 
-    async def judge(self, problem: GivenProblem, answer: str | None) -> bool | None:
+    async def judge(self, problem: Problem, answer: str | None) -> bool | None:
         """Whether an answer is right; None where that is not known."""
-        if problem.answer is None or self._grader is None:
+        if not problem.answer or self._grader is None:
             return None
         right = answer is not None and await self._grader.correct(problem.answer, answer)
         self.known += 1
@@ -106,7 +106,7 @@ async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
 
 
 async def _grader(asked: SolveRun, exits: contextlib.AsyncExitStack) -> "Grader | None":
-    if all(problem.answer is None for problem in asked.problems):
+    if not any(problem.answer for problem in asked.problems):
         return None
     from services.common.grading.grader import Grader  # math-verify, which a mere client may lack
 
@@ -135,7 +135,7 @@ async def _solve_all(
 
 
 async def _solve_one(
-    asked: SolveRun, client: AsyncClient, problem: GivenProblem, err: Console
+    asked: SolveRun, client: AsyncClient, problem: Problem, err: Console
 ) -> Solution:
     with ProgressLine(err) as line:
         async for event in client.stream(problem.question, asked.budget, asked.search):
@@ -157,16 +157,16 @@ def exit_code(error: ClientError) -> Exit:
     return Exit.FAILED if status >= SERVER_ERROR else Exit.REFUSED
 
 
-def _title(out: Console, number: int, count: int, problem: GivenProblem) -> None:
+def _title(out: Console, number: int, count: int, problem: Problem) -> None:
     title = f"\n[{number}/{count}] {printable(problem.question).strip()}"
     out.print(Text(title, "bold blue"), soft_wrap=True)
 
 
 def _present(
-    asked: SolveRun, out: Console, problem: GivenProblem, solution: Solution, right: bool | None
+    asked: SolveRun, out: Console, problem: Problem, solution: Solution, right: bool | None
 ) -> None:
     if asked.as_json:
-        given = {"id": problem.id, "expected": problem.answer, "correct": right}
+        given = {"id": problem.id, "expected": problem.answer or None, "correct": right}
         print(json.dumps(given | solution.model_dump()), flush=True)
         return
     verdict = "" if right is None else "right" if right else f"wrong, expected {problem.answer}"

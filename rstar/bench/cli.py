@@ -49,10 +49,11 @@ def engine(
 ) -> None:
     """Measure how much of the engine's rate the search draws, with a real model."""
     from rstar.bench import engine
-    from rstar.problems import BadProblems, read_problems
+    from trainer.problems.files import read_problems
+    from trainer.problems.problem import BadProblems
 
     try:
-        questions = [one.question for one in read_problems(file)]
+        questions = [one.question for one in read_problems(file, answered=False)]
     except BadProblems as error:
         raise typer.BadParameter(str(error), param_hint="--file") from error
     options = {"expansion": expansion, "candidates": candidates}

@@ -11,25 +11,28 @@ Row = tuple[str, Mapping[str, Any]]
 """Where a row stands, for errors, and its fields."""
 
 
-def read_problems(path: Path, limit: int | None = None) -> list[Problem]:
+def read_problems(path: Path, limit: int | None = None, *, answered: bool = True) -> list[Problem]:
     """The first `limit` problems of a file, in its order.
 
     One without an id is named by its row. BadProblems where the file cannot be read, has a row that
-    is no problem with an answer, uses an id twice, or holds nothing.
+    is no problem, or has none of the answers that must be there if `answered`, uses an id twice, or
+    holds nothing.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise BadProblems(f"{path}: one of {', '.join(_READERS)} is wanted")
-    return collect(reader(path), str(path), limit)
+    return collect(reader(path), str(path), limit, answered=answered)
 
 
-def collect(rows: Iterable[Row], source: str, limit: int | None) -> list[Problem]:
+def collect(
+    rows: Iterable[Row], source: str, limit: int | None, *, answered: bool = True
+) -> list[Problem]:
     """The problems of rows, at most `limit`; BadProblems as `read_problems` says."""
     problems: dict[str, Problem] = {}
     for number, (place, fields) in enumerate(rows, 1):
         if limit is not None and len(problems) >= limit:
             break
-        problem = parse_problem(fields, number, place)
+        problem = parse_problem(fields, number, place, answered=answered)
         if problem.id in problems:
             raise BadProblems(f"{place}, id: {problem.id!r} is used twice")
         problems[problem.id] = problem

@@ -25,6 +25,7 @@ class Problem:
     """A problem, its name within its suite, and the reference answer.
 
     Attributes:
+        answer: empty where it is not known, which only those allow who do not need it.
         level: how difficult its release says that it is; empty where it does not.
         subject: its field of mathematics, alike.
     """
@@ -42,7 +43,9 @@ class Problem:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def parse_problem(fields: Mapping[str, Any], number: int, place: str) -> Problem:
+def parse_problem(
+    fields: Mapping[str, Any], number: int, place: str, *, answered: bool = True
+) -> Problem:
     """A problem from a row of a release.
 
     The answer is taken from `final_answer`, `answer`, `ground_truth` or `solution`, whichever comes
@@ -52,16 +55,17 @@ def parse_problem(fields: Mapping[str, Any], number: int, place: str) -> Problem
         fields: the row.
         number: names the problem where the row has no id.
         place: names the row in errors.
+        answered: whether it must have an answer.
 
     Raises:
-        BadProblems: it has no question or no answer.
+        BadProblems: it has no question, or no answer and must have one.
     """
     row = {name.lower(): value for name, value in fields.items()}
     identity = next((row[name] for name in _ID_FIELDS if row.get(name) not in (None, "")), number)
     return Problem(
         id=str(identity),
         question=_text(row, _QUESTION_FIELDS, place),
-        answer=_answer(row, place),
+        answer=_answer(row, place) if answered or _has_answer(row) else "",
         level=_optional(row, _LEVEL_FIELDS),
         subject=_optional(row, _SUBJECT_FIELDS),
     )
@@ -75,6 +79,10 @@ def _text(row: Mapping[str, Any], names: tuple[str, ...], place: str) -> str:
     if text is None:
         raise BadProblems(f"{place}, {name}: must be text that is not empty")
     return text
+
+
+def _has_answer(row: Mapping[str, Any]) -> bool:
+    return any(row.get(name) is not None for name in _ANSWER_FIELDS)
 
 
 def _answer(row: Mapping[str, Any], place: str) -> str:

@@ -8,6 +8,8 @@ from pyarrow import parquet
 from trainer.problems.files import read_problems
 from trainer.problems.problem import BadProblems, Problem
 
+EXAMPLES = Path(__file__).parents[4] / "examples" / "problems.jsonl"
+
 
 def write(path: Path, *lines: object) -> Path:
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
@@ -28,6 +30,20 @@ def test_reads_the_fields_of_the_common_releases(tmp_path: Path) -> None:
         Problem("b", "What is\u20282 + 2?", "4", level="1"),
         Problem("3", "What is 3 + 3?", "6"),
     ]
+
+
+def test_answers_may_be_missing_where_they_are_not_needed(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", {"question": "a"}, {"question": "b", "answer": 7})
+    first, second = read_problems(path, answered=False)
+    assert (first.id, first.answer, second.answer) == ("1", "", "7")
+    with pytest.raises(BadProblems, match="line 1: no final_answer or answer"):
+        read_problems(path)
+
+
+def test_the_examples_have_names_and_answers() -> None:
+    problems = read_problems(EXAMPLES)
+    assert len(problems) >= 5
+    assert all(problem.answer and problem.id for problem in problems)
 
 
 def test_a_limit_takes_the_first_ones(tmp_path: Path) -> None:
