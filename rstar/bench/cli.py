@@ -15,7 +15,9 @@ def search(
     levels: Annotated[str, typer.Option(help="Problems at once, with commas.")] = "1,8,32,200",
     nodes: Annotated[int, typer.Option(min=64, help="Nodes of a round, in all its trees.")] = 4000,
     growth: Annotated[int, typer.Option(min=0, help="Nodes of one large tree; 0: none.")] = 5000,
-    seconds: Annotated[float, typer.Option(min=1, help="Budget of each search.")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Most of a round, and the budget of each search.")
+    ] = 20.0,
     extras: Annotated[
         bool, typer.Option(help="Also whole trajectories, and the search without a sandbox.")
     ] = True,

@@ -89,6 +89,9 @@ async def measure(plan: Plan) -> dict[str, Any]:
     ):
         load, begin, cores = await _search(plan, rig)
         known = [one for one in recorder.drawn if one.tokens]
+        if not known:
+            faults = load.faults or "no candidate was finished in time"
+            raise RuntimeError(f"the searches drew nothing: {faults}")
         # In the order in which they ended, the short ones would come first.
         random.Random(0).shuffle(known)  # noqa: S311 - no secret
         width = plan.batch + plan.batch // 4

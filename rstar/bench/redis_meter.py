@@ -1,5 +1,6 @@
 """What the searches cost Redis: round trips and bytes, as the server itself counts them."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -48,9 +49,10 @@ class RedisMeter:
             pipeline.memory_usage(key, samples=0)
         return sum(size or 0 for size in await pipeline.execute())
 
-    async def entries(self, key: str) -> int:
-        """Length of a stream."""
-        return cast("int", await cast("Any", self._redis.xlen(key)))
+    async def nodes(self, state: str) -> int:
+        """Nodes of a search as of its last logged trial, by the key of its state."""
+        usage = await cast("Any", self._redis.hget(state, "usage"))
+        return int(json.loads(usage)["nodes"]) if usage else 0
 
     async def clear(self) -> None:
         """Delete all keys."""

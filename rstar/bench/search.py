@@ -9,6 +9,9 @@ import os
 import time
 from typing import Any, Final, Literal
 
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
 from rstar.bench.redis_meter import RedisMeter
 from rstar.bench.rig import Rig, running
 from rstar.bench.solving import Load, solve_all
@@ -19,6 +22,11 @@ CANDIDATES: Final = 32
 REFERENCE: Final = {"1": [64, 79], "8": [414, 471], "32": [414, 471]}
 _POLL_SECONDS: Final = 0.25
 _WARM_UP_NODES: Final = 64
+# Of the nodes and the time of a round: what is measured besides gets less of both.
+_EXTRAS_SHARE: Final = 0.5
+# One tree that grows takes as long as so many rounds.
+_GROWTH_ROUNDS: Final = 3
+_PHASES: Final = "rstar_search_trial_phase_seconds"
 
 Expansion = Literal["step", "trajectory"]
 
@@ -42,15 +50,19 @@ class Meter:
         self._seconds = seconds
 
     async def level(self, problems: int, nodes: int, expansion: Expansion) -> dict[str, Any]:
-        """One round: so many problems at once, about `nodes` nodes in all."""
+        """One round: so many problems at once, about `nodes` nodes in all.
+
+        Where the time goes, for each node: processor time by process, the benchmark's own as
+        `bench`, and what trials wait for by phase, of which many go on at once.
+        """
         # Each tree has at least one whole expansion.
         each = max(2 * CANDIDATES, nodes // problems)
         bodies = [problem(i, each, expansion, self._seconds) for i in range(problems)]
         await self._redis.clear()
-        cpu, use = self._rig.cpu_seconds(), await self._redis.use()
+        waits, cpu, use = await self._waits(), self._cpu_seconds(), await self._redis.use()
         load = await solve_all(self._rig.url, bodies, seconds=self._seconds)
         used = (await self._redis.use()).since(use)
-        spent = self._rig.cpu_seconds()
+        spent, waited = self._cpu_seconds(), await self._waits()
         counted = max(load.nodes, 1)
         return {
             **_figures(load),
@@ -61,14 +73,19 @@ class Meter:
                 name: round(1000 * (spent[name] - cpu.get(name, 0.0)) / counted, 2)
                 for name in spent
             },
+            "wait_ms_per_node": {
+                phase: round(1000 * (seconds - waits.get(phase, 0.0)) / counted, 1)
+                for phase, seconds in waited.items()
+            },
             "search_mib": round(self._rig.memory_bytes("search") / 2**20),
         }
 
     async def growth(self, nodes: int, points: int = 5) -> list[dict[str, Any]]:
         """One tree that grows to `nodes` nodes: what a node costs in each part of its growth."""
         await self._redis.clear()
-        body = problem(0, nodes, "step", self._seconds)
-        solving = asyncio.create_task(solve_all(self._rig.url, [body], seconds=self._seconds))
+        seconds = _GROWTH_ROUNDS * self._seconds
+        body = problem(0, nodes, "step", seconds)
+        solving = asyncio.create_task(solve_all(self._rig.url, [body], seconds=seconds))
         seen = [await self._sample()]
         while not solving.done():
             await asyncio.wait([solving], timeout=_POLL_SECONDS)
@@ -78,14 +95,27 @@ class Meter:
             raise RuntimeError(f"the growing search failed: {load.faults[0]}")
         return _windows(seen, nodes, points)
 
+    def _cpu_seconds(self) -> dict[str, float]:
+        return self._rig.cpu_seconds() | {"bench": time.process_time()}
+
+    async def _waits(self) -> dict[str, float]:
+        """Seconds that trials have waited so far, by phase, as the search itself counts them."""
+        async with httpx.AsyncClient(base_url=self._rig.url, trust_env=False) as client:
+            text = (await client.get("/metrics")).raise_for_status().text
+        return {
+            sample.labels["phase"]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == f"{_PHASES}_sum"
+        }
+
     async def _sample(self) -> dict[str, float]:
         keys = await self._redis.keys()
         log = next((key for key in keys if key.endswith(":log")), None)
-        # The first entry begins the search; each further one is a trial of CANDIDATES new nodes.
-        trials = max(0, await self._redis.entries(log) - 1) if log else 0
+        state = log.removesuffix("log") + "state" if log else ""
         return {
             "at": time.perf_counter(),
-            "nodes": trials * CANDIDATES,
+            "nodes": await self._redis.nodes(state),
             # Of the log alone: leases and the like come and go.
             "bytes": await self._redis.bytes([log] if log else []),
             "reads": (await self._redis.use()).reads,
@@ -135,20 +165,28 @@ def _figures(load: Load) -> dict[str, Any]:
 async def measure(
     levels: list[int], nodes: int, growth: int, seconds: float, *, extras: bool
 ) -> dict[str, Any]:
-    """All figures; the keys at the top level are stable."""
-    kinds: tuple[Expansion, ...] = ("step", "trajectory") if extras else ("step",)
+    """All figures; the keys at the top level are stable.
+
+    Args:
+        levels: numbers of problems at once.
+        nodes: of a round.
+        growth: nodes of the tree that grows; 0 for none.
+        seconds: budget of each search, and so of a round: what the trees have by then counts.
+        extras: whether to measure trajectories, and the search without a sandbox, too.
+    """
     report: dict[str, Any] = {}
+    less = round(_EXTRAS_SHARE * nodes), _EXTRAS_SHARE * seconds
     async with running() as rig:
-        report["levels"] = {
-            kind: await _levels(rig, levels, nodes, seconds, kind) for kind in kinds
-        }
+        report["levels"] = {"step": await _levels(rig, levels, nodes, seconds, "step")}
+        if extras:
+            report["levels"]["trajectory"] = await _levels(rig, levels, *less, "trajectory")
         if growth:
             meter = RedisMeter(rig.at.redis_url)
             report["growth"] = await Meter(rig, meter, seconds).growth(growth)
             await meter.close()
     if extras:
         async with running(sandbox="scripted") as rig:
-            report["search_alone"] = await _levels(rig, levels, nodes, seconds, "step")
+            report["search_alone"] = await _levels(rig, levels, *less, "step")
     return _summary(report) | report
 
 
@@ -213,5 +251,7 @@ def _table(part: dict[str, Any]) -> list[str]:
             f"{row['request_seconds_p99']:>6} {row['redis_round_trips_per_node']:>11} "
             f"{row['bytes_per_node']:>11}  {cpu}"
         )
+        waits = ", ".join(f"{name} {waited}" for name, waited in row["wait_ms_per_node"].items())
+        lines.append(f"         trials wait, ms a node, many at once: {waits}")
         lines += [f"         {fault}" for fault in row["faults"]]
     return lines

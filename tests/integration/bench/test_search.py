@@ -20,8 +20,11 @@ def test_all_figures_of_the_contract_come_from_a_real_run() -> None:
     assert figures["bytes_per_node"] > 50
     level = figures["levels"]["step"]["2"]
     assert level["nodes"] >= 64
-    assert set(level["cpu_ms_per_node"]) == {"search", "sandbox", "policy", "ppm", "redis"}
+    parts = {"search", "sandbox", "policy", "ppm", "redis"}
+    assert set(level["cpu_ms_per_node"]) == parts | {"bench"}
     assert level["cpu_ms_per_node"]["sandbox"] > 0
+    assert {"policy", "sandbox", "ppm", "log"} <= set(level["wait_ms_per_node"])
+    assert level["wait_ms_per_node"]["sandbox"] > 0
     assert level["search_mib"] > 10
     # Redis allocates a log in steps, so that a small window may show none of them.
     assert sum(one["bytes_per_node"] for one in figures["growth"]) > 50

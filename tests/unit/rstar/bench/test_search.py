@@ -16,6 +16,7 @@ ROW = {
     "redis_commands_per_node": 0.06,
     "bytes_per_node": 226,
     "cpu_ms_per_node": {"search": 1.25, "sandbox": 5.5},
+    "wait_ms_per_node": {"policy": 20.5, "log": 0.1},
     "search_mib": 120,
 }
 BAD = ROW | {"nodes": 3000, "failed": 2, "faults": ["503: gone"], "bytes_per_node": 326}
@@ -38,7 +39,15 @@ def test_the_text_shows_every_level_and_its_faults() -> None:
         "bytes_per_node": 231,
     }
     text = search.render(search._summary(report) | report | {"growth": [window]})
-    for shown in ("123.4", "226", "503: gone", "search 1.25, sandbox 5.5", "99.5", "64-79"):
+    for shown in (
+        "123.4",
+        "226",
+        "503: gone",
+        "search 1.25, sandbox 5.5",
+        "policy 20.5",
+        "99.5",
+        "64-79",
+    ):
         assert shown in text
 
 
