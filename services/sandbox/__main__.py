@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import sys
 
 import uvloop
@@ -33,6 +34,9 @@ async def serve(settings: SandboxSettings) -> None:
         warden.on_change(health.set)
         await health.set(warden.up)
         metrics.serve(settings)
+        # What is here by now stays, and need not be gone through again and again.
+        gc.collect()
+        gc.freeze()
         log.info(
             "serving",
             address=f"{settings.host}:{port}",

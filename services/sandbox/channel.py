@@ -27,8 +27,9 @@ class Closed(ConnectionError):  # noqa: N818 - a state, not a fault
 class Channel:
     """Sends and receives packets without blocking; one receiver at a time.
 
-    The loop watches our end from the first wait on, or from `watch`, until the other end is gone or
-    says something that nobody waits for, which is left unread until somebody does.
+    The loop watches our end from the first wait on, or from `watch`, until `unwatch`, or the other
+    end is gone or says something that nobody waits for, which is left unread until somebody does. A
+    receiver that is cancelled takes no packet along.
 
     Args:
         ours: a non-blocking socket, closed by `close`.
@@ -43,6 +44,7 @@ class Channel:
         self._ended = False
         self._room = 0
         self._waiter: asyncio.Future[_Received] | None = None
+        self._unheard: _Received | None = None
         self._on_unwatched: Callable[[], None] | None = None
 
     @classmethod
@@ -86,7 +88,7 @@ class Channel:
     async def _receive(
         self, room: int, deadline: float | None = None
     ) -> tuple[bytes, int, list[int]]:
-        received = self._read(room)
+        received, self._unheard = self._unheard or self._read(room), None
         if received is None:
             received = await self._wait(room, deadline)
         packet, ancillary = received
@@ -114,6 +116,11 @@ class Channel:
         timer = None if deadline is None else self._loop.call_at(deadline, _time_out, waiter)
         try:
             return await waiter
+        except asyncio.CancelledError:
+            # Cancelled when the packet was here already.
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._unheard = waiter.result()
+            raise
         finally:
             self._waiter = None
             if timer is not None:
@@ -128,7 +135,7 @@ class Channel:
         waiter = self._waiter
         if waiter is None or waiter.done():
             # It says something unasked, or nothing ever again.
-            self._unwatch()
+            self.unwatch()
             return
         received = self._read(self._room)
         if received is not None:
@@ -136,7 +143,8 @@ class Channel:
             if not received[0]:
                 self.end()
 
-    def _unwatch(self) -> None:
+    def unwatch(self) -> None:
+        """Watch our end no more."""
         if self._watched:
             self._watched = False
             self._loop.remove_reader(self._number)
@@ -146,7 +154,7 @@ class Channel:
     def end(self) -> None:
         """Note that the other end sends no more: who receives gets what has come, then Closed."""
         self._ended = True
-        self._unwatch()
+        self.unwatch()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(self._read(self._room) or (b"", []))
 

@@ -39,6 +39,7 @@ class Meters:
             ["status", "interpreter"],
             registry=registry,
         )
+        self._by_end: dict[tuple[int, int], Counter] = {}
         self._replayed = Counter(
             "rstar_sandbox_replayed_steps_total",
             "Ancestors that were run again, since their state was not there.",
@@ -64,14 +65,22 @@ class Meters:
 
     def count(self, response: pb.RunResponse) -> None:
         """Count a run."""
-        status = pb.Status.Name(response.status).removeprefix("STATUS_").lower()
-        interpreter = pb.Interpreter.Name(response.interpreter).removeprefix("INTERPRETER_").lower()
-        self._runs.labels(status, interpreter).inc()
+        self._ended(response.status, response.interpreter).inc()
         timings = response.timings
         self._replayed.inc(timings.replayed_steps)
         self._seconds["queue"].observe(timings.queued_ms / 1000)
         self._seconds["fork"].observe(timings.fork_ms / 1000)
         self._seconds["run"].observe(timings.run_ms / 1000)
+
+    def _ended(self, status: pb.Status.ValueType, interpreter: pb.Interpreter.ValueType) -> Counter:
+        """The counter of runs that ended so: to look it up takes longer than to count."""
+        counter = self._by_end.get((status, interpreter))
+        if counter is None:
+            counter = self._by_end[status, interpreter] = self._runs.labels(
+                pb.Status.Name(status).removeprefix("STATUS_").lower(),
+                pb.Interpreter.Name(interpreter).removeprefix("INTERPRETER_").lower(),
+            )
+        return counter
 
     def count_refused(self) -> None:
         """Count a run that was refused."""

@@ -156,40 +156,48 @@ class Nursery:
         """A process that goes on from where `parent`, which is paused, stands, and runs a step.
 
         ForkFailed where it does not come within `seconds`; the parent is then of no more use and
-        must be killed.
+        must be killed. If the caller is cancelled, the child is killed once made.
         """
         if self._grants is None:
             raise ForkFailed("forks are not granted on this machine", stray=False)
-        return await _unless_abandoned(self._fork(parent, run, self._grants, seconds))
-
-    async def _fork(
-        self, parent: Process, run: wire.Run, grants: Grants, seconds: float
-    ) -> Process:
-        async with parent.forking:
-            grants.arm(parent.pid)
-            try:
-                return await self._receive_child(parent, run, seconds)
-            except (Closed, TimeoutError, wire.Malformed, OSError) as error:
-                used = not grants.disarm(parent.pid)
-                raise ForkFailed(f"no process came of a fork: {error}", stray=used) from error
-            finally:
-                parent.pause()
-
-    async def _receive_child(self, parent: Process, run: wire.Run, seconds: float) -> Process:
-        ours, theirs = Channel.pair()
-        gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        await parent.forking.acquire()
+        deadline = asyncio.get_running_loop().time() + seconds
+        channel = self._ask(parent, run, self._grants)
         try:
+            return await self._newborn(parent, channel, self._grants, deadline)
+        except asyncio.CancelledError:
+            # A task for this case alone: it would be a good part of what a fork costs here.
+            unwanted = asyncio.create_task(self._newborn(parent, channel, self._grants, deadline))
+            unwanted.add_done_callback(_kill_made)
+            raise
+
+    def _ask(self, parent: Process, run: wire.Run, grants: Grants) -> Channel:
+        """Have a process fork; returns the channel of the child to come."""
+        grants.arm(parent.pid)
+        try:
+            ours, theirs = Channel.pair()
+            gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs, gate, its_gate:
                 # Lies there when the child comes to read: it need not be woken a second time.
                 socket.send_fds(gate, [wire.encode_run(run)], [theirs.fileno()])
                 parent.ask_to_fork(its_gate.fileno())
-            deadline = asyncio.get_running_loop().time() + seconds
-            packet, pid = await ours.receive(deadline)
+        except OSError as error:
+            raise _failed(parent, grants, error) from error
+        return ours
+
+    async def _newborn(
+        self, parent: Process, channel: Channel, grants: Grants, deadline: float
+    ) -> Process:
+        """The child that was asked for; if cancelled, it can be awaited again."""
+        try:
+            packet, pid = await channel.receive(deadline)
             self._check_hello(packet, pid)
-            return self._adopt(pid, ours, leads=False, memory_bytes=parent.memory_bytes)
-        except BaseException:
-            ours.close()
-            raise
+            child = self._adopt(pid, channel, leads=False, memory_bytes=parent.memory_bytes)
+        except (OSError, wire.Malformed) as error:
+            channel.close()
+            raise _failed(parent, grants, error) from error
+        _settle(parent)
+        return child
 
     def _check_hello(self, packet: bytes, pid: int) -> None:
         """A hello is from a process that is not known yet: the one that the grant let be made."""
@@ -279,6 +287,18 @@ def _start_zygote(descriptor: int, kind: Kind, bounds: Bounds) -> "subprocess.Po
         cwd="/",
         env=_environment(),
     )
+
+
+def _failed(parent: Process, grants: Grants, error: Exception) -> ForkFailed:
+    used = not grants.disarm(parent.pid)
+    _settle(parent)
+    return ForkFailed(f"no process came of a fork: {error}", stray=used)
+
+
+def _settle(parent: Process) -> None:
+    """Put a process that has forked, or failed to, back to rest."""
+    parent.pause()
+    parent.forking.release()
 
 
 def _pid(answer: int) -> int:

@@ -183,6 +183,8 @@ class Process:
         self._signal(signal.SIGKILL)
         # Its channel may not tell of its end: a process gone astray may hold a copy.
         self._watch()
+        # And where it does, that is once too often.
+        self._channel.unwatch()
 
     def _signal(self, number: signal.Signals) -> None:
         if self._pidfd >= 0:

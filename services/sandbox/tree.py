@@ -87,7 +87,11 @@ class ForkTree:
         place = await self._place(step.session, ancestors)
         child = await self._fork(place, step, limits)
         forked = time.monotonic()
-        response = await self._run_in(child, step, limits, _key(place.key, step))
+        response = await _run_in(child, step, limits)
+        if response.status == pb.STATUS_OK:
+            # Once the answer is on its way: its caller has work to do meanwhile.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._keep, child, step.session, _key(place.key, step))
         response.timings.fork_ms = (forked - started) * 1000
         response.timings.run_ms = (time.monotonic() - forked) * 1000
         response.timings.replayed_steps = place.replayed
@@ -116,9 +120,10 @@ class ForkTree:
             if state is not None:
                 return _Place(state, key, place.replayed)
             child = await self._fork(place, step, self._ancestor_limits)
-            response = await self._run_in(child, step, self._ancestor_limits, key)
+            response = await _run_in(child, step, self._ancestor_limits)
             if response.status != pb.STATUS_OK:
                 raise _Rejected(outcome.rejected(step.node_id, response))
+            self._keep(child, step.session, key)
             return _Place(child, key, place.replayed + 1)
 
     def _session_key(self, session: str) -> bytes:
@@ -159,22 +164,13 @@ class ForkTree:
                 self.close(step.session)
             raise
 
-    async def _run_in(
-        self, child: Process, step: Step, limits: Limits, key: bytes
-    ) -> pb.RunResponse:
-        """Await a step in its fresh child, and keep the child if it may be a parent."""
-        response = None
-        try:
-            response = await finish_step(child, step, limits)
-        finally:
-            if response is None or response.status != pb.STATUS_OK:
-                child.kill()
-        if response.status == pb.STATUS_OK:
-            child.pause()
-            self._keep(child, step.session, key)
-        return response
-
     def _keep(self, child: Process, session: str, key: bytes) -> None:
+        """Make a process that has run its step a state to go on from."""
+        if session not in self._roots:
+            # Closed meanwhile.
+            child.kill()
+            return
+        child.pause()
         size = usage.snapshot_bytes(child.pid, self._nursery.baseline_anonymous_bytes)
         snapshot = Snapshot(key, session, child, size)
         for evicted in self._cache.put(snapshot):
@@ -187,6 +183,17 @@ class ForkTree:
         root = self._roots.pop(session, None)
         if root is not None:
             root.kill()
+
+
+async def _run_in(child: Process, step: Step, limits: Limits) -> pb.RunResponse:
+    """Await a step in its fresh child, which is killed unless it may be a parent."""
+    response = None
+    try:
+        response = await finish_step(child, step, limits)
+    finally:
+        if response is None or response.status != pb.STATUS_OK:
+            child.kill()
+    return response
 
 
 def _key(parent: bytes, step: Step) -> bytes:
