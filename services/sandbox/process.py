@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from services.sandbox import wire
+from services.sandbox import hold, wire
 from services.sandbox.channel import Channel, Closed
 from services.sandbox.kinds import Kind
 
@@ -73,25 +73,25 @@ class Process:
         self._channel = channel
         self._leads = leads
         self._reap = reap
-        self._pidfd = os.pidfd_open(pid)
+        self._hold: hold.Hold | None = hold.take(pid)
         self._watched = False
         self._collected: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # A zygote that died cannot reap; the awaiting caller, if any, is told.
         self._collected.add_done_callback(lambda done: done.cancelled() or done.exception())
-        # Who dies closes its channel. Whether it did die the pidfd tells, watched only then.
+        # Who dies closes its channel. Whether it did die the hold tells, watched only then.
         channel.watch(self._watch)
 
     def _watch(self) -> None:
         """Wait for its end from here on."""
-        if not self._watched and self._pidfd >= 0:
+        if not self._watched and self._hold is not None:
             self._watched = True
-            asyncio.get_running_loop().add_reader(self._pidfd, self._end)
+            self._hold.watch(self._end)
 
     def _end(self) -> None:
         """It has ended: have it collected."""
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
         self._channel.end()
         if self._leads:
             # Before it is reaped, while nobody else can have its pid.
@@ -111,7 +111,7 @@ class Process:
     @property
     def ended(self) -> bool:
         """Whether it is gone."""
-        return self._pidfd < 0
+        return self._hold is None
 
     async def run(self, run: wire.Run, seconds: float) -> wire.Result:
         """Run a step. Ended, Overdue or wire.Malformed where there is no result.
@@ -187,9 +187,9 @@ class Process:
         self._channel.unwatch()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._pidfd >= 0:
+        if self._hold is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                self._hold.signal(number)
 
     async def wait(self) -> int:
         """Its exit code, once it has ended and is collected."""

@@ -8,6 +8,7 @@ about forks and has no Landlock). Needs root.
 import ctypes
 import errno
 import os
+import resource
 import sys
 
 from services.sandbox import bpf, linux
@@ -50,11 +51,17 @@ def enter_container() -> None:
 
 
 def lose_features() -> None:
-    """Have the kernel refuse what gVisor's does not know: filters that ask, and Landlock."""
+    """Have the kernel refuse what gVisor's does not know.
+
+    Filters that ask, Landlock, descriptors of processes, a limit of message queues.
+    """
     asks = Argument(1, (linux.SECCOMP_NEW_LISTENER,), mask=linux.SECCOMP_NEW_LISTENER)
+    queues = Argument(1, (resource.RLIMIT_MSGQUEUE,))
     known = (
         Rule("seccomp", {"x86_64": 317, "aarch64": 277}, bpf.fail(errno.EINVAL), (asks,)),
         Rule("landlock_create_ruleset", {"x86_64": 444, "aarch64": 444}, bpf.fail(errno.ENOSYS)),
+        Rule("pidfd_open", {"x86_64": 434, "aarch64": 434}, bpf.fail(errno.ENOSYS)),
+        Rule("prlimit64", {"x86_64": 302, "aarch64": 261}, bpf.fail(errno.EPERM), (queues,)),
     )
     linux.seccomp_install(
         bpf.assemble(known, linux.machine(), default=bpf.ALLOW, foreign=bpf.ALLOW)
