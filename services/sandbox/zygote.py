@@ -32,6 +32,7 @@ from services.sandbox.node import Node, Seeder
 
 # numpy's oldest interface, the one that steps call, takes seeds of this size.
 _SEED_BITS: Final = 32
+_SWEEP_SECONDS: Final = 0.1
 
 
 def _seeders(kind: Kind) -> tuple[Seeder, ...]:
@@ -83,7 +84,7 @@ class Zygote:
     def serve(self) -> None:
         """Answer requests until the warden is gone, then kill every child."""
         while True:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, control.MAX_PACKET_BYTES, 1)
+            packet, descriptors = self._next_request()
             if not packet:
                 break
             request, pids = control.decode_request(packet)
@@ -98,6 +99,21 @@ class Zygote:
         for leader in self._leaders:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(leader, signal.SIGKILL)
+
+    def _next_request(self) -> tuple[bytes, list[int]]:
+        """The next request; until it comes, what is left of ended groups is collected."""
+        while True:
+            # Processes that the warden never knew may end after their leader: it will not ask.
+            self._control.settimeout(_SWEEP_SECONDS if self._ended_groups else None)
+            try:
+                packet, descriptors, _, _ = socket.recv_fds(
+                    self._control, control.MAX_PACKET_BYTES, 1
+                )
+            except TimeoutError:
+                self._sweep_groups()
+            else:
+                self._control.settimeout(None)
+                return packet, descriptors
 
     def _try_to_spawn(self, channel: int) -> int:
         try:

@@ -204,7 +204,4 @@ async def test_a_hidden_process_goes_with_its_session(tree, server):
         assert result.status == pb.STATUS_REJECTED
         # Once given up, nothing of it runs on beside the root, if that.
         assert (await session.run("2", node="good")).output == "2\n"
-    # Collecting is done along with the next session that ends.
-    async with server.session() as another:
-        await another.run("1")
     await until(lambda: server.descendants() <= before)
