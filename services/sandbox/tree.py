@@ -17,7 +17,7 @@ from typing import Final
 from services.common import logs
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.sandbox import outcome, usage
-from services.sandbox.nursery import ForkFailed, Nursery
+from services.sandbox.nursery import ForkFailed, Nursery, ZygoteLost
 from services.sandbox.process import Process
 from services.sandbox.snapshots import Snapshot, SnapshotCache
 from services.sandbox.step import Limits, Step, finish_step, order
@@ -70,7 +70,10 @@ class ForkTree:
         )
 
     async def run(self, step: Step, ancestors: Sequence[Step], limits: Limits) -> pb.RunResponse:
-        """Run one step. ZygoteLost where the zygote dies meanwhile, NeedsFull as run_step."""
+        """Run one step. NeedsFull as run_step.
+
+        ZygoteLost where the zygote dies meanwhile, or a process in which nothing has run fails.
+        """
         failure = ""
         # Each attempt that fails has found one state dead; all that there are may be.
         for _ in range(_ATTEMPTS + len(ancestors)):
@@ -162,6 +165,10 @@ class ForkTree:
             if error.stray:
                 # Somewhere in the session's group runs a process that answers to nobody.
                 self.close(step.session)
+            if place.key == self._session_key(step.session):
+                # No step has run in it that could have kept it from forking: it was killed, or the
+                # machine is too busy. Neither says anything about this step.
+                raise ZygoteLost(f"a fresh interpreter did not fork: {error}") from error
             raise
 
     def _keep(self, child: Process, session: str, key: bytes) -> None:
