@@ -31,7 +31,7 @@ _REAP_SECONDS: Final = 0.02
 
 
 class ZygoteLost(ConnectionError):  # noqa: N818 - a state
-    """The zygote has died, and with it every process that it made."""
+    """The zygote has died, and with it every process that it made, or its processes fail."""
 
 
 class ForkFailed(Exception):  # noqa: N818 - an outcome
@@ -162,7 +162,11 @@ class Nursery:
             raise ForkFailed("forks are not granted on this machine", stray=False)
         await parent.forking.acquire()
         deadline = asyncio.get_running_loop().time() + seconds
-        channel = self._ask(parent, run, self._grants)
+        self._grants.arm(parent.pid)
+        try:
+            channel = self._ask(parent, run)
+        except OSError as error:
+            raise _failed(parent, self._grants, error) from error
         try:
             return await self._newborn(parent, channel, self._grants, deadline)
         except asyncio.CancelledError:
@@ -171,18 +175,20 @@ class Nursery:
             unwanted.add_done_callback(_kill_made)
             raise
 
-    def _ask(self, parent: Process, run: wire.Run, grants: Grants) -> Channel:
+    def _ask(self, parent: Process, run: wire.Run) -> Channel:
         """Have a process fork; returns the channel of the child to come."""
-        grants.arm(parent.pid)
+        ours, theirs = Channel.pair()
         try:
-            ours, theirs = Channel.pair()
             gate, its_gate = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs, gate, its_gate:
+            with gate, its_gate:
                 # Lies there when the child comes to read: it need not be woken a second time.
                 socket.send_fds(gate, [wire.encode_run(run)], [theirs.fileno()])
                 parent.ask_to_fork(its_gate.fileno())
-        except OSError as error:
-            raise _failed(parent, grants, error) from error
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         return ours
 
     async def _newborn(
