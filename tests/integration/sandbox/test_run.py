@@ -151,5 +151,6 @@ async def test_many_at_once_all_get_their_own_answer(session):
 
 async def test_timings_add_up(session):
     result = await session.run("import time; time.sleep(0.05)", ["x = 1", "y = 2"])
-    assert result.timings.run_ms >= 50
-    assert result.timings.fork_ms > 0
+    # The child may be well into its step before the warden hears of it.
+    assert result.timings.fork_ms + result.timings.run_ms >= 50
+    assert min(result.timings.fork_ms, result.timings.run_ms) > 0
