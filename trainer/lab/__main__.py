@@ -11,7 +11,7 @@ from typing import Final
 
 from services.common import logs
 from services.common.models.store import ModelStore
-from trainer.lab.base import Pretraining, make_base
+from trainer.lab.base import Pretraining, make_base, shipped_base
 from trainer.lab.model import Shape
 from trainer.lab.problems import LEVELS, generate, write
 
@@ -27,13 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.lab", description=__doc__)
     parser.add_argument("folder", type=Path, help="gets the problems, and pretraining on the way")
     parser.add_argument("--store", help="model store; the user's own where it is not given")
-    parser.add_argument("--train", type=int, default=300, help="problems to learn from")
+    parser.add_argument("--train", type=int, default=600, help="problems to learn from")
     parser.add_argument("--held-out", type=int, default=504, help="problems to measure on")
     parser.add_argument(
         "--levels", type=int, choices=LEVELS, default=LEVELS[-1], help="problems of 1 to so many"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the problems to learn from")
-    parser.add_argument("--pretrain", type=int, default=Pretraining().problems, help="problems")
+    parser.add_argument(
+        "--pretrain",
+        type=int,
+        metavar="PROBLEMS",
+        help=f"pretrain a base on so many; what ships was made with {Pretraining().problems:,}",
+    )
     options = parser.parse_args(arguments)
     logs.configure("trainer.lab")
     # Read when torch is loaded: threads that spin while they wait take the cores from others.
@@ -45,8 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     levels = LEVELS[: options.levels]
     write(folder / TRAIN, list(generate(options.train, "train", options.seed, levels)))
     write(folder / HELD_OUT, list(generate(options.held_out, "held_out", HELD_OUT_SEED, levels)))
-    how = Pretraining(problems=options.pretrain)
-    base = make_base(ModelStore(options.store), folder / "base", Shape(), how)
+    store = ModelStore(options.store)
+    if options.pretrain is None:
+        base = shipped_base(store)
+    else:
+        how = Pretraining(problems=options.pretrain)
+        base = make_base(store, folder / "base", Shape(), how)
     log.info("ready", folder=str(folder), base=base.manifest.version)
     return 0
 

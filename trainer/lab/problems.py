@@ -18,7 +18,7 @@ from trainer.lab.program import OPS, Program, understand
 from trainer.problems.problem import Problem
 
 LEVELS: Final = range(1, 7)
-MAX_VALUE: Final = 999
+MAX_VALUE: Final = 99
 _MOST_NOISE: Final = {1: 0, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2}
 _SMALL: Final = range(2, 10)
 _FIRST: Final = range(10, 100)

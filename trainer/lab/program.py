@@ -28,11 +28,17 @@ Operand = int | Quantity
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One computation: a new quantity from two operands."""
+    """One computation: a new quantity from two operands.
+
+    Attributes:
+        op, left, right: what is computed.
+        told: the sentence that asks for it, which the step quotes.
+    """
 
     op: Op
     left: Operand
     right: Operand
+    told: str
 
     def code(self, number: int) -> str:
         """As step `number` writes it, from 0."""
@@ -40,7 +46,7 @@ class Line:
 
     def text(self, number: int) -> str:
         """The step in canonical form; `number` counts from 0, the steps of a solution from 1."""
-        return f"# Step {number + 1}: {self.op}\n{self.code(number)}"
+        return f"# Step {number + 1}: {self.told}\n{self.code(number)}"
 
     def value(self, before: Sequence[int]) -> int:
         """What it computes; ZeroDivisionError as Python has it."""
@@ -125,28 +131,29 @@ class _Reader:
         elif kind == "start":
             self._set(said.who, said.n)
         elif kind == "bags":
-            self._compute("multiply", said.m, said.n, said.who)
+            self._compute("multiply", said.m, said.n, said)
         elif op is not None:
             before = self._last if kind == "change" else self._of(said.other)
             if before is None:
                 raise NotInLanguage("something changes that was not told of")
-            self._compute(op, before, said.n, said.who)
+            self._compute(op, before, said.n, said)
 
     def _ask(self, said: Sentence) -> None:
         self.asked = True
         if said.wording.kind == "both":
-            self._compute("add", self._of(said.who), self._of(said.other), "")
+            self._compute("add", self._of(said.who), self._of(said.other), said)
         elif said.wording.kind == "more":
-            self._compute("subtract", self._of(said.who), self._of(said.other), "")
+            self._compute("subtract", self._of(said.who), self._of(said.other), said)
 
     def _of(self, who: str) -> Operand:
         if who not in self._has:
             raise NotInLanguage(f"nothing is told of what {who} has")
         return self._has[who]
 
-    def _compute(self, op: Op, left: Operand, right: Operand, who: str) -> None:
-        self.lines.append(Line(op, left, right))
-        self._set(who, Quantity(len(self.lines) - 1))
+    def _compute(self, op: Op, left: Operand, right: Operand, said: Sentence) -> None:
+        self.lines.append(Line(op, left, right, said.text()))
+        # A question leaves everybody with what they had.
+        self._set("" if said.wording.kind in QUESTIONS else said.who, Quantity(len(self.lines) - 1))
 
     def _set(self, who: str, operand: Operand) -> None:
         self._last = operand

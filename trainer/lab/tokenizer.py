@@ -1,8 +1,8 @@
-"""The laboratory's tokenizer: whole words, numbers to 999, the grammar's delimiters.
+"""The laboratory's tokenizer: whole words, numbers to 99, the grammar's delimiters.
 
 Small and closed: all that the laboratory's problems and solutions are written in, and nothing else.
 A word and its leading space are one token, so that text is what its tokens say, joined. Digits go
-three to a token, as in Llama 3's tokenizer: copying a number is one thing to learn, not several.
+two to a token: copying a number of a problem is one thing to learn, and there are a hundred of them.
 """
 
 import re
@@ -35,7 +35,7 @@ _WHOLE: Final = (
     _BOX,
 )
 _PATTERN: Final = (
-    "|".join(re.escape(text) for text in _WHOLE) + r"| ?[A-Za-z]+| ?[0-9]{1,3}| ?[^\sA-Za-z0-9]|\s"
+    "|".join(re.escape(text) for text in _WHOLE) + r"| ?[A-Za-z]+| ?[0-9]{1,2}| ?[^\sA-Za-z0-9]|\s"
 )
 
 
@@ -50,7 +50,7 @@ def vocabulary() -> list[str]:
     words = " ".join(re.sub(r"\{\w+\}", " ", one.text) for one in WORDINGS)
     for word in [*re.findall(r"[A-Za-z]+|[.?]", words), *NAMES, *THINGS, *SIGNS, "print"]:
         found |= dict.fromkeys((word, f" {word}"))
-    numbers = [str(one).zfill(width) for width in (1, 2, 3) for one in range(10**width)]
+    numbers = [str(one).zfill(width) for width in (1, 2) for one in range(10**width)]
     for sign in [*numbers, *LETTERS, "+", "-", "*", "/", "=", ":", ")", "(", "}", "{", "."]:
         found |= dict.fromkeys((sign, f" {sign}"))
     return list(found)
