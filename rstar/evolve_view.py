@@ -47,6 +47,10 @@ class View:
 def table(results: Sequence[RoundResult]) -> Table:
     """The rounds that are done."""
     made = Table("round", "policy alone", "search, unguided", "search with PPM", "coverage", "s")
+    if results:
+        low, high = results[0].base_ci95
+        base = f"{results[0].base_accuracy:.1%} ({low:.1%} to {high:.1%})"
+        made.add_row("the base", base, "", "", "", "")
     for one in results:
         found = one.harvest.coverage[""]
         made.add_row(

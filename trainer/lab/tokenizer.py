@@ -1,8 +1,8 @@
 """The laboratory's tokenizer: whole words, numbers to 99, the grammar's delimiters.
 
-Small and closed: all that the laboratory's problems and solutions are written in, and nothing else.
-A word and its leading space are one token, so that text is what its tokens say, joined. Digits go
-two to a token: copying a number of a problem is one thing to learn, and there are a hundred of them.
+Small and closed: all that the laboratory's problems and solutions are written in, and nothing
+else. A word and its leading space are one token, so that text is what its tokens say, joined.
+Digits go two to a token: a number of a problem is one of a hundred tokens, and copied at once.
 """
 
 import re

@@ -1,6 +1,7 @@
 """The chain of rounds: every stage once, each from what the stages before it have left.
 
     <folder>/
+      base.json                  how able the base is, before any round
       round-1/
         harvest-1/, harvest-2/   searches, a folder for each rung of the ladder
         solutions.parquet, groups.parquet
@@ -29,7 +30,8 @@ from trainer.evaluation.records import read_records
 from trainer.harvest.harvest import Watcher as HarvestWatcher
 from trainer.harvest.run import problems_digest
 from trainer.problems.files import read_problems
-from trainer.problems.problem import BadProblems, Problem
+from trainer.problems.overlap import keep_apart
+from trainer.problems.problem import BadProblems
 from trainer.promotion import MIN_PROBLEMS, GateError, judge
 from trainer.rounds import harvesting, learning, measuring, selecting
 from trainer.rounds.config import EvolveConfig
@@ -38,9 +40,11 @@ from trainer.rounds.results import (
     Evaluated,
     Harvested,
     Judged,
+    Measured,
     RoundResult,
     Selected,
     Trained,
+    round_result,
 )
 from trainer.rounds.services import Services
 from trainer.rounds.stage import BadStage, once
@@ -48,6 +52,7 @@ from trainer.training.stage import MODEL, StageManifest, write_json
 
 ROUND: Final = "round.json"
 EVALUATION: Final = "evaluation"
+BASE: Final = "base"
 HARVEST: Final = "harvest"
 EVALUATE: Final = "evaluate"
 
@@ -127,7 +132,7 @@ class Evolution:
         measured_on = read_problems(
             config.evaluation.problems.file, config.evaluation.problems.limit
         )
-        _kept_apart(self._problems, measured_on)
+        keep_apart(self._problems, measured_on)
         if config.gate and len(measured_on) < MIN_PROBLEMS:
             raise BadProblems(
                 f"evaluation.problems: the gate needs {MIN_PROBLEMS}, and there are "
@@ -161,27 +166,51 @@ class Evolution:
         """
         standing, results = Standing(), []
         with alone_in(self._config.folder):
+            base = await self._measure_base()
             for number in range(1, len(self._config.rounds) + 1):
-                result = await self._round(number, standing)
+                result = await self._round(number, standing, base)
                 results.append(result)
                 if result.gate.passed:
                     greedy = result.evaluation.policy.run
                     standing = Standing(result.policy.version, result.ppm.version, greedy)
         return results
 
-    async def _round(self, number: int, standing: Standing) -> RoundResult:
+    async def _measure_base(self) -> Measured:
+        """The base alone, greedily: what the rounds start from."""
+        self._watcher.stage(0, EVALUATE)
+        config, version = self._config, self._base.manifest.version
+
+        async def work() -> Measured:
+            async with self._services.serving(version, "") as where:
+                found = await measuring.measure(
+                    config, where, config.folder / BASE, self._watcher.runs, "greedy"
+                )
+            return found["greedy"]
+
+        inputs = {
+            "problems": self._digests["evaluation"],
+            "evaluation": measuring.settings_of(config),
+            "base": version,
+            "seed": config.seed,
+        }
+        result, _ = await once(config.folder / f"{BASE}.json", Measured, inputs, work)
+        return result
+
+    async def _round(self, number: int, standing: Standing, base: Measured) -> RoundResult:
         folder = round_folder(self._config.folder, number)
         seconds: dict[str, float] = {}
         harvested = await self._harvest(number, folder, standing, seconds)
         selected = await self._select(number, folder, harvested, seconds)
-        policy, ppm = await self._train(number, folder, selected, seconds)
+        trained = policy, ppm = await self._train(number, folder, selected, seconds)
         evaluated = await self._evaluate(number, folder, policy, ppm, seconds)
         judged = await self._judge(number, folder, policy, evaluated, standing, seconds)
         # Done again from its manifests, a round does not take the alias back from a later one.
         if judged.passed and read_round(self._config.folder, number) is None:
             self._promote("policy", policy.version, judged.reason)
             self._promote("ppm", ppm.version, judged.reason)
-        result = _result(number, seconds, harvested, selected, policy, ppm, evaluated, judged)
+        result = round_result(
+            number, base, seconds, harvested, selected, trained, evaluated, judged
+        )
         write_json(folder / ROUND, result.model_dump(mode="json"))
         return result
 
@@ -368,48 +397,3 @@ class Evolution:
         before = aliases.target(kind, alias) if alias else version
         if before != version:
             aliases.move(kind, alias, version, by=self._by, expect=before, reason=reason)
-
-
-def _kept_apart(learnt: list[Problem], measured_on: list[Problem]) -> None:
-    shared = {one.question.strip() for one in learnt} & {
-        one.question.strip() for one in measured_on
-    }
-    if shared:
-        raise BadProblems(
-            f"evaluation.problems: {len(shared)} of them are in harvest.problems too, "
-            f"{min(shared)[:80]!r} for one: what is measured on is never trained on"
-        )
-
-
-def _result(
-    number: int,
-    seconds: dict[str, float],
-    harvested: Harvested,
-    selected: Selected,
-    policy: Trained,
-    ppm: Trained,
-    evaluated: Evaluated,
-    judged: Judged,
-) -> RoundResult:
-    alone, search, unguided = evaluated.policy, evaluated.search, evaluated.unguided
-    return RoundResult(
-        round=number,
-        version=policy.version,
-        n=search.n,
-        policy_accuracy=alone.accuracy,
-        policy_ci95=alone.ci95,
-        search_accuracy=search.accuracy,
-        search_ci95=search.ci95,
-        unguided_accuracy=unguided.accuracy,
-        unguided_ci95=unguided.ci95,
-        tokens_per_problem=search.tokens_per_problem,
-        unguided_tokens_per_problem=unguided.tokens_per_problem,
-        seconds=round(sum(seconds.values()), 3),
-        stage_seconds=seconds,
-        harvest=harvested,
-        selection=selected,
-        policy=policy,
-        ppm=ppm,
-        evaluation=evaluated,
-        gate=judged,
-    )

@@ -36,15 +36,20 @@ def write(name: str, results: Sequence[RoundResult], folder: Path) -> Path:
         rules=sorted({rule for one in results for rule in one.evaluation.search.rules}),
         plots={"accuracy": ACCURACY, "coverage": COVERAGE, "rows": ROWS, "ppm": PPM},
         reliability=RELIABILITY if any(one.ppm.reliability for one in results) else None,
-        tokens=sum(one.harvest.tokens for one in results),
+        tokens=sum(one.tokens for one in results),
         hours=sum(one.seconds for one in results) / 3600,
     )
     return folder / PAGE
 
 
 def _plot(results: Sequence[RoundResult], folder: Path) -> None:
+    # The base stands before the first round: a policy that no search has taught.
+    base = plots.Point(0, results[0].base_accuracy, *results[0].base_ci95)
     curves = {
-        "policy alone, greedy": [_point(one.round, one.evaluation.policy) for one in results],
+        "policy alone, greedy": [
+            base,
+            *(_point(one.round, one.evaluation.policy) for one in results),
+        ],
         "search, unguided": [_point(one.round, one.evaluation.unguided) for one in results],
         "search with the PPM": [_point(one.round, one.evaluation.search) for one in results],
     }

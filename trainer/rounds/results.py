@@ -92,11 +92,19 @@ class Judged(_Document):
 
 
 class RoundResult(_Document):
-    """A round at a glance; accuracies are shares of `n` held-out problems."""
+    """A round at a glance; accuracies are shares of `n` held-out problems.
+
+    Attributes:
+        base_accuracy: of the base alone, greedily, which every round's policy is trained from.
+        tokens: new tokens of the policy, in the harvest and in the evaluation.
+        seconds: of the runs that finished a stage; what a killed run took is not in it.
+    """
 
     round: int
     version: str
     n: int
+    base_accuracy: float
+    base_ci95: Interval
     policy_accuracy: float
     policy_ci95: Interval
     search_accuracy: float
@@ -105,6 +113,7 @@ class RoundResult(_Document):
     unguided_ci95: Interval
     tokens_per_problem: float
     unguided_tokens_per_problem: float
+    tokens: int
     seconds: float
     stage_seconds: dict[str, float]
     harvest: Harvested
@@ -113,3 +122,43 @@ class RoundResult(_Document):
     ppm: Trained
     evaluation: Evaluated
     gate: Judged
+
+
+def round_result(
+    number: int,
+    base: Measured,
+    seconds: dict[str, float],
+    harvested: Harvested,
+    selected: Selected,
+    trained: tuple[Trained, Trained],
+    evaluated: Evaluated,
+    judged: Judged,
+) -> RoundResult:
+    """A round from what its stages gave; `trained` are policy and PPM."""
+    policy, ppm = trained
+    alone, search, unguided = evaluated.policy, evaluated.search, evaluated.unguided
+    return RoundResult(
+        round=number,
+        version=policy.version,
+        n=search.n,
+        base_accuracy=base.accuracy,
+        base_ci95=base.ci95,
+        policy_accuracy=alone.accuracy,
+        policy_ci95=alone.ci95,
+        search_accuracy=search.accuracy,
+        search_ci95=search.ci95,
+        unguided_accuracy=unguided.accuracy,
+        unguided_ci95=unguided.ci95,
+        tokens_per_problem=search.tokens_per_problem,
+        unguided_tokens_per_problem=unguided.tokens_per_problem,
+        tokens=harvested.tokens
+        + round(sum(one.n * one.tokens_per_problem for one in (alone, search, unguided))),
+        seconds=round(sum(seconds.values()), 3),
+        stage_seconds=seconds,
+        harvest=harvested,
+        selection=selected,
+        policy=policy,
+        ppm=ppm,
+        evaluation=evaluated,
+        gate=judged,
+    )

@@ -121,6 +121,7 @@ async def test_each_round_searches_with_the_models_of_the_one_before(
     results = await evolution(tmp_path, services).run()
     assert [one.round for one in results] == [1, 2, 3]
     assert services.served == [
+        ("lab-base", ""),
         *[("trainer.lab.solver", ""), ("try-r1", ""), ("try-r1", "try-r1")],
         *[("try-r1", ""), ("try-r2", ""), ("try-r2", "try-r2")],
         *[("try-r2", "try-r2"), ("try-r3", ""), ("try-r3", "try-r3")],

@@ -40,6 +40,8 @@ def result(number: int, accuracy: float) -> RoundResult:
         round=number,
         version=f"<try>-r{number}",
         n=100,
+        base_accuracy=0.1,
+        base_ci95=(0.05, 0.2),
         policy_accuracy=accuracy,
         policy_ci95=evaluated.policy.ci95,
         search_accuracy=accuracy + 0.05,
@@ -48,6 +50,7 @@ def result(number: int, accuracy: float) -> RoundResult:
         unguided_ci95=evaluated.unguided.ci95,
         tokens_per_problem=400.0,
         unguided_tokens_per_problem=390.0,
+        tokens=119_000,
         seconds=60.0,
         stage_seconds={"harvest": 40.0, "gate": 20.0},
         harvest=Harvested(
@@ -77,6 +80,8 @@ def test_the_page_shows_every_round(tmp_path: Path) -> None:
     page = report.write("lab", [result(1, 0.4), result(2, 0.6)], tmp_path / "report")
     text = page.read_text()
     assert "40.0 %" in text
+    assert "the base" in text
+    assert "238,000 tokens" in text
     assert "65.0 %" in text
     assert "6 of 10" in text
     assert "&lt;try&gt;-r2" in text
