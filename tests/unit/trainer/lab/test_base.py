@@ -3,9 +3,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import arange
+from transformers import AutoTokenizer
 
+from services.common.models.store import ModelStore
 from trainer.lab import tokenizer as words
-from trainer.lab.base import idle_row
+from trainer.lab.base import VERSION, idle_row, shipped_base
 from trainer.lab.language import read
 from trainer.lab.model import Shape, create
 from trainer.lab.problems import generate, is_new
@@ -64,3 +66,15 @@ def test_every_token_can_be_told_from_all_others(tmp_path: Path) -> None:
     # The best logit of a token is at least its own row's square times the root of `hidden`.
     best = rows @ rows.T
     assert (best.argmax(dim=1) == arange(len(rows))).float().mean() > 0.99
+
+
+def test_the_base_that_ships_is_of_this_tokenizer_and_shape(tmp_path: Path) -> None:
+    base = shipped_base(ModelStore(tmp_path / "store"))
+    assert base.manifest.version == VERSION
+    assert AutoTokenizer.from_pretrained(base.path).get_vocab() == words.make().get_vocab()
+    create(tmp_path / "new", Shape(), seed=1)
+    new, ships = (load_file(one / "model.safetensors") for one in (tmp_path / "new", base.path))
+    assert {name: one.shape for name, one in new.items()} == {
+        name: one.shape for name, one in ships.items()
+    }
+    assert shipped_base(ModelStore(tmp_path / "store")) == base
