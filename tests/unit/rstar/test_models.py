@@ -204,6 +204,21 @@ def test_verify_reads_every_byte(store: ModelStore, tmp_path: Path) -> None:
     assert run(store, "verify", "absent")[0] == 1
 
 
+def test_a_copy_of_the_store_is_a_backup_of_it(store: ModelStore, tmp_path: Path) -> None:
+    """As docs/operations.md has it: copied with anything, verified, and served from."""
+    for version in ("one", "two"):
+        put(store, version, make_folder(tmp_path / version))
+        assert run(store, "promote", version, "--force")[0] == 0
+    backup = tmp_path / "backup"
+    shutil.copytree(tmp_path / "store", backup)
+    shutil.rmtree(tmp_path / "store")
+    restored = ModelStore(str(backup))
+    assert run(restored, "verify")[0] == 0
+    assert restored.resolve("policy", "production") == "two"
+    assert run(restored, "rollback")[0] == 0
+    assert restored.resolve("policy", "production") == "one"
+
+
 def test_gc_says_what_would_go_before_it_does(store: ModelStore, tmp_path: Path) -> None:
     for version in ("one", "two"):
         put(store, version, make_folder(tmp_path / version))

@@ -19,7 +19,7 @@ from trainer.rounds.progress import read_progress
 
 LEVELS = (1,)
 ROUNDS = 2
-PROBLEMS, HELD_OUT = 64, 64
+PROBLEMS, HELD_OUT = 144, 64
 MINUTES = 15
 
 
@@ -30,7 +30,7 @@ def configuration(folder: Path) -> dict[str, Any]:
     asked["harvest"]["problems"]["file"] = str(folder / "train.jsonl")
     asked["evaluation"]["problems"]["file"] = str(folder / "held_out.jsonl")
     asked["evaluation"]["search"]["tokens"] = 120
-    asked["policy"]["epochs"] = 24
+    asked["policy"]["epochs"] = 14
     asked["ppm"]["epochs"] = 1
     asked["rounds"] = [
         {"guidance": "answer", "ladder": [{"rollouts": 4}]},
