@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 import redis
+from prometheus_client import Counter, Histogram
 
 from services.common.models import pins
 from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+from services.search import metrics
 from services.search.launcher import draw
 from services.search.store.events import TrialTold
 from tests.integration.search.conftest import Rig, StartRig, until
@@ -102,7 +104,24 @@ async def test_pinned_calls_go_to_the_replica_that_serves_the_version(rig: Start
             assert (status, body["models"]) == (200, {"policy": "newer", "ppm": None})
 
 
+def outcomes(policy: str) -> tuple[float, float]:
+    """Searches of a policy that ended with an answer, and the confidences that were noted."""
+    labels = {"policy": policy, "answered": "true"}
+
+    def total(made: Counter | Histogram, end: str) -> float:
+        samples = [one for metric in made.collect() for one in metric.samples]
+        return sum(
+            one.value
+            for one in samples
+            if one.name.endswith(end)
+            and all(labels.get(name, value) == value for name, value in one.labels.items())
+        )
+
+    return total(metrics.BY_POLICY, "_total"), total(metrics.CONFIDENCE, "_count")
+
+
 async def test_a_trial_gets_its_share_and_gives_way_where_it_is_gone(rig: StartRig) -> None:
+    before = {policy: outcomes(policy) for policy in ("trial", "scripted")}
     async with rig(canary_share=0.5) as one:
         one.policy.reply = by_seed
         one.policy.trials = ("trial",)
@@ -113,6 +132,10 @@ async def test_a_trial_gets_its_share_and_gives_way_where_it_is_gone(rig: StartR
         assert set(used.values()) == {"trial", "scripted"}
         for search_id, policy in used.items():
             assert (policy == "trial") == (draw(search_id) < 0.5)
+        # What an operator compares the two by.
+        for policy, (answered, confident) in before.items():
+            drawn = list(used.values()).count(policy)
+            assert outcomes(policy) == (answered + drawn, confident + drawn)
     async with rig(canary_share=1.0, canary_version="gone") as one:
         one.policy.reply = by_seed
         status, body = await solve(one)
