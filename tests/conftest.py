@@ -49,6 +49,7 @@ _ENGINES = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this very hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a module together, and those of engines, under `pytest -n`.
 
