@@ -64,6 +64,7 @@ class Solution(BaseModel):
     usage: Usage
     models: Models
     guided: bool = False
+    trace_id: str | None = None
 
 
 class FieldError(BaseModel):
@@ -82,6 +83,7 @@ class Problem(BaseModel):
     detail: str = ""
     errors: list[FieldError] | None = None
     dependency: str | None = None
+    trace_id: str | None = None
 
 
 class Search(BaseModel):

@@ -214,4 +214,6 @@ class Driver:
         """The result as the trees stand."""
         ppms = ",".join(sorted(self._ppms)) or self._plan.ppm
         models = Models(policy=",".join(sorted(self._policies)), ppm=ppms)
-        return describe(self.forest, self._plan.search_id, reason, self._current_usage(), models)
+        found = describe(self.forest, self._plan.search_id, reason, self._current_usage(), models)
+        found.trace_id = tracing.trace_id() or None
+        return found

@@ -133,6 +133,8 @@ class LogView:
             tokens=step.tokens if step else 0,
             mean_logprob=step.mean_logprob if step else 0.0,
             answer=step.answer if step else None,
+            policy=step.policy if step else "",
+            ppm=step.ppm if step else "",
             best=is_best,
         )
 

@@ -86,6 +86,7 @@ def to_solution(solution: Solution) -> pb.Solution:
         usage=_usage(solution.usage),
         models=pb.Models(policy=solution.models.policy, ppm=solution.models.ppm or ""),
         guided=solution.guided,
+        trace_id=solution.trace_id or "",
     )
 
 
@@ -174,4 +175,6 @@ def _node(node: NodeView) -> pb.Node:
         mean_logprob=node.mean_logprob,
         answer=node.answer,
         tree=node.tree,
+        policy=node.policy,
+        ppm=node.ppm,
     )

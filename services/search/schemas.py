@@ -151,6 +151,11 @@ class Solution(BaseModel):
         description="Whether a PPM guided the search; otherwise it was led by the agreement of "
         "its answers."
     )
+    trace_id: str | None = Field(
+        None,
+        exclude_if=lambda trace: trace is None,
+        description="OpenTelemetry's id of the trace of its search; absent where none is kept.",
+    )
 
 
 class FieldError(BaseModel):
@@ -176,6 +181,9 @@ class Problem(BaseModel):
         None,
         alias="violated-policies",
         description="The quotas of RateLimit-Policy that are used up, for 429.",
+    )
+    trace_id: str | None = Field(
+        None, description="OpenTelemetry's id of the request's trace, where one is kept."
     )
 
     def document(self) -> dict[str, object]:

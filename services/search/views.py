@@ -84,6 +84,10 @@ class NodeView(BaseModel):
     tokens: int = Field(description="New tokens that the policy spent on the step.")
     mean_logprob: float = Field(description="Mean natural-log probability of those tokens.")
     answer: str | None = Field(description="Of a terminal node: the class of equal answers.")
+    policy: str = Field(
+        "", description="Version of the policy that proposed it; empty where unknown."
+    )
+    ppm: str = Field("", description="Version of the PPM that scored it; empty where none has.")
     best: bool = Field(False, description="Whether it is on the best solution so far.")
 
 

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from services.common import logs
+from services.common import logs, tracing
 from services.search.access.errors import Forbidden, QuotaExceeded, Unauthenticated
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
@@ -163,6 +163,7 @@ def _field_errors(error: RequestValidationError) -> list[FieldError]:
 def respond(error: Exception) -> Response:
     """The response of an exception."""
     problem, headers = from_error(error)
+    problem.trace_id = tracing.trace_id() or None
     return JSONResponse(
         problem.document(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
     )

@@ -80,13 +80,21 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
                         json={"problem": "What is 1 + 1?", "budget": {"rollouts": 4}},
                         headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
                     )
+                    refused = await client.post("/solve", json={"problem": ""})
                 assert response.status_code == 200, response.text
                 assert response.headers["X-Trace-Id"] == trace_id
+                assert response.json()["trace_id"] == trace_id
+                assert refused.status_code == 422
+                assert refused.json()["trace_id"] == refused.headers["X-Trace-Id"] != trace_id
                 spans = await collector.trace(trace_id, {"rstar-search", "rstar-sandbox"})
     names = {span.name for span in spans["rstar-search"]}
     assert "POST /solve" in names
     assert any("PolicyService/Propose" in name for name in names)
     assert any(name.startswith("EVALSHA") or name == "EVAL" for name in names), names
-    assert "trial" in names
+    trials = [span for span in spans["rstar-search"] if span.name == "trial"]
+    for span in trials:
+        told = {attribute.key for attribute in span.attributes}
+        assert {"rstar.search", "rstar.trial", "rstar.node"} <= told
+    assert trials
     assert any("Run" in span.name for span in spans["rstar-sandbox"])
     assert not [span for _, span in collector.spans if "Health" in span.name]

@@ -688,6 +688,7 @@ class Solution(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     GUIDED_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     """The search."""
     answer: _builtins.str
@@ -698,6 +699,8 @@ class Solution(_message.Message):
     """Why the search ended."""
     guided: _builtins.bool
     """Whether a PPM guided it; an unguided search is led by the agreement of its answers."""
+    trace_id: _builtins.str
+    """OpenTelemetry's id of the trace of its search; empty where none is kept."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___SolutionStep]:
         """The best solution that ends in the answer."""
@@ -726,10 +729,11 @@ class Solution(_message.Message):
         usage: Global___Usage | None = ...,
         models: Global___Models | None = ...,
         guided: _builtins.bool = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "answer", b"answer", "models", b"models", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "alternatives", b"alternatives", "answer", b"answer", "confidence", b"confidence", "guided", b"guided", "models", b"models", "search_id", b"search_id", "steps", b"steps", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "alternatives", b"alternatives", "answer", b"answer", "confidence", b"confidence", "guided", b"guided", "models", b"models", "search_id", b"search_id", "steps", b"steps", "stop_reason", b"stop_reason", "trace_id", b"trace_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
     _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
@@ -1380,6 +1384,8 @@ class Node(_message.Message):
     MEAN_LOGPROB_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     TREE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    PPM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A hash of the steps from the root to it."""
     parent: _builtins.str
@@ -1406,6 +1412,10 @@ class Node(_message.Message):
     """Of a terminal node, the class of equal answers."""
     tree: _builtins.int
     """Which of the search's trees it is in."""
+    policy: _builtins.str
+    """Version of the policy that proposed it; empty where unknown."""
+    ppm: _builtins.str
+    """Version of the PPM that scored it; empty where none has."""
     def __init__(
         self,
         *,
@@ -1422,10 +1432,12 @@ class Node(_message.Message):
         mean_logprob: _builtins.float = ...,
         answer: _builtins.str | None = ...,
         tree: _builtins.int = ...,
+        policy: _builtins.str = ...,
+        ppm: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "ppm_score", b"ppm_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "code", b"code", "depth", b"depth", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "ppm_score", b"ppm_score", "text", b"text", "tokens", b"tokens", "tree", b"tree"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_ppm_score", b"_ppm_score", "answer", b"answer", "code", b"code", "depth", b"depth", "error", b"error", "id", b"id", "mean_logprob", b"mean_logprob", "outcome", b"outcome", "output", b"output", "parent", b"parent", "policy", b"policy", "ppm", b"ppm", "ppm_score", b"ppm_score", "text", b"text", "tokens", b"tokens", "tree", b"tree"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
     _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
