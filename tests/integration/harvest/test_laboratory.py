@@ -90,7 +90,7 @@ async def test_the_solver_keeps_the_contract() -> None:
         request.sampling.max_steps = 1
         (first, *_) = [reply async for reply in stub.Propose(request)]
         assert (len(first.steps), first.finish_reason) == (1, policy.FINISH_REASON_STEP)
-        request.sampling.max_steps, request.sampling.max_tokens = 0, 15
+        request.sampling.max_steps, request.sampling.max_tokens = 0, 30
         (cut, *_) = [reply async for reply in stub.Propose(request)]
         assert (len(cut.steps), cut.finish_reason) == (1, policy.FINISH_REASON_LENGTH)
         request.problem = "What is 1 + 1?"
