@@ -21,6 +21,7 @@ LEVELS = (1,)
 ROUNDS = 2
 PROBLEMS, HELD_OUT = 144, 64
 MINUTES = 15
+pytestmark = pytest.mark.timeout(2 * MINUTES * 60)
 
 
 def configuration(folder: Path) -> dict[str, Any]:
@@ -104,7 +105,6 @@ def evolved(laboratory: Laboratory) -> Laboratory:
     return laboratory
 
 
-@pytest.mark.timeout(2 * MINUTES * 60)
 def test_it_goes_on_after_a_kill_and_every_stage_is_done_once(evolved: Laboratory) -> None:
     for progress in read_progress(evolved.rounds, ROUNDS):
         assert all(seconds is not None for seconds in progress.stages.values())
