@@ -1,7 +1,6 @@
-"""Fixtures that several packages' tests share, and how the suite is shared between processes."""
+"""Fixtures that several packages' tests share."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -36,31 +35,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the outcomes of the golden trees anew instead of comparing them",
     )
-
-
-# Two engines side by side wait for each other's threads: one process gets all that start any.
-_ENGINES = (
-    "e2e",
-    "integration/policy",
-    "integration/ppm",
-    "integration/search/test_guided.py",
-    "integration/trainer/rounds",
-    "integration/trainer/training",
-)
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this very hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module together, and those of engines, under `pytest -n`.
-
-    They come first: nothing else is as long.
-    """
-    tests = Path(__file__).parent
-    groups = {item: _group(item.path.relative_to(tests).as_posix()) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: groups[item] != "engines")
-
-
-def _group(path: str) -> str:
-    return "engines" if path.startswith(_ENGINES) else path
