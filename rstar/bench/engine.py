@@ -8,13 +8,13 @@ search's efficiency.
 
 import asyncio
 import contextlib
-import os
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rstar.bench import machine
 from rstar.bench.plain_batch import draw_all
 from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
 from rstar.bench.rig import Rig, running
@@ -167,7 +167,7 @@ def _report(plan: Plan, searched: dict[str, Any], batch: dict[str, Any]) -> dict
         "search": searched,
         "plain_batch": batch,
         "failed": searched["failed"],
-        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 

@@ -5,7 +5,6 @@ are killed at random moments and others started in their place, as Kubernetes wo
 """
 
 import asyncio
-import os
 import random
 import sys
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rstar.bench import machine
 from rstar.stack.redis_server import RedisFolder
 from trainer.harvest import parts
 from trainer.harvest.queue import Queue, QueueDown
@@ -167,7 +167,7 @@ def _figures(asked: Simulation, folder: HarvestFolder) -> dict[str, Any]:
         "parquet_bytes": summary.bytes,
         "parquet_bytes_per_node": round(summary.bytes / max(summary.nodes, 1), 1),
         "parts": summary.parts,
-        "machine": {"cores": os.cpu_count(), "load": [round(one, 1) for one in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from rstar.bench import machine
 from rstar.bench.rig import Rig, running
 
 SCRIPT: Final = Path(__file__).parent / "solve.js"
@@ -53,7 +54,7 @@ async def measure(program: str, users: int, rounds: int, tokens: int) -> dict[st
             "peak": round(peak / 2**20),
             "after": round(after / 2**20),
         },
-        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 

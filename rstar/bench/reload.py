@@ -6,7 +6,6 @@ of a fresh engine of each version are known, and a reply must be that of the ver
 
 import asyncio
 import contextlib
-import os
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 import grpc
 
+from rstar.bench import machine
 from rstar.bench.policy_process import PolicyProcess, Reply, policy_process
 from rstar.bench.variant import publish_pair
 from services.common.models.store import ModelStore
@@ -193,7 +193,7 @@ async def measure(
         "callers": callers,
         "seconds": round(seconds, 1),
         "faults": (tally.failures + tally.lies)[:5],
-        "machine": {"cores": os.cpu_count(), "load": [round(one, 2) for one in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 

@@ -5,7 +5,6 @@ What is compared is interleaved: each round runs every variant once, so that noi
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from rstar.bench import machine
 from rstar.bench.sandbox_cpu import cpu_ms_per_step
 from rstar.sandbox_probe import Probe, Stream, memory_bytes, serving, step_request
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
@@ -229,8 +229,11 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
         # A trivial step as it is served, and in the interpreter that a prefix of sympy needs.
         "steps_per_second": by_kind["light"],
         "steps_per_second_full": by_kind["full"],
-        "cpu_ms_per_step": spent["light"],
-        "cpu_ms_per_step_full": spent["full"],
+        "cpu_ms_per_step": spent["light"][0],
+        "cpu_ms_per_step_full": spent["full"][0],
+        # Of the machine, while that was measured.
+        "processors": spent["light"][1],
+        "processors_full": spent["full"][1],
         "prefix8_ms_p50": round(deep, 2),
         "prefix8_over_prefix0": round(deep / flat, 3),
         "replay8_over_tree8": round(samples["replay, costly prefix of 8"].p50 / deep, 2),
@@ -240,7 +243,7 @@ async def measure(rounds: int, seconds: float) -> dict[str, Any]:
         "teardown_100_s": round(teardown, 3),
         "milliseconds": {name: sample.describe() for name, sample in samples.items()},
         "fork_ms_p50": {name: round(cost[f"{name}_ms"], 2) for name in ("bare", "confined")},
-        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 
@@ -251,6 +254,7 @@ def render(figures: dict[str, Any]) -> str:
         "  the same, in the full interpreter": figures["steps_per_second_full"].values(),
         "processor time a step, ms": [figures["cpu_ms_per_step"]["all"]],
         "  in the full interpreter": [figures["cpu_ms_per_step_full"]["all"]],
+        "  of all processor time": [f"{k} {v:.0%}" for k, v in figures["processors"].items()],
         "step behind a costly prefix of 8, ms": [figures["prefix8_ms_p50"]],
         "  over a step behind none": [figures["prefix8_over_prefix0"]],
         "  replay over fork tree": [figures["replay8_over_tree8"]],

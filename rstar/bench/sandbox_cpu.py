@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from rstar.bench.machine import Processors
 from rstar.sandbox_probe import Probe, Stream, step_request
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 
@@ -19,8 +20,10 @@ _NANOSECONDS: Final = 1e9
 _GONE_SECONDS: Final = 30.0
 
 
-async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> dict[str, float]:
-    """Milliseconds of processor time a step, by part, over one call.
+async def cpu_ms_per_step(
+    probe: Probe, code: str, steps: int, at_once: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds of processor time a step, by part, over one call; and the machine's time.
 
     Args:
         probe: of a server that does nothing else and has no open session.
@@ -31,8 +34,10 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
     Returns:
         `client`: this process. `warden`: the server's own process. `interpreters`: all others of
         it, user and system time apart, from the fork of a step's process to its end. `all`: sum.
+        What became of all processor time of the machine meanwhile: see machine.Processors.since.
     """
     zygotes = await _alone(probe)
+    machine = Processors.now()
     client, warden, interpreters = time.process_time(), _own(probe.pid), _all(zygotes)
     sessions = [await probe.open() for _ in range(at_once)]
 
@@ -57,9 +62,10 @@ async def cpu_ms_per_step(probe: Probe, code: str, steps: int, at_once: int) -> 
         "interpreters_user": user,
         "interpreters_system": system,
     }
+    shares = Processors.now().since(machine, sum(seconds.values()))
     seconds["all"] = sum(seconds.values())
     done = steps // at_once * at_once
-    return {name: round(value * 1000 / done, 3) for name, value in seconds.items()}
+    return {name: round(value * 1000 / done, 3) for name, value in seconds.items()}, shares
 
 
 async def _alone(probe: Probe) -> list[int]:

@@ -5,13 +5,14 @@ real contracts. Each problem grows a tree of trivial arithmetic, no two steps al
 """
 
 import asyncio
-import os
 import time
 from typing import Any, Final, Literal
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from rstar.bench import machine
+from rstar.bench.machine import Processors
 from rstar.bench.redis_meter import RedisMeter
 from rstar.bench.rig import Rig, running
 from rstar.bench.solving import Load, solve_all
@@ -53,16 +54,19 @@ class Meter:
         """One round: so many problems at once, about `nodes` nodes in all.
 
         Where the time goes, for each node: processor time by process, the benchmark's own as
-        `bench`, and what trials wait for by phase, of which many go on at once.
+        `bench`, and what trials wait for by phase, of which many go on at once. `processors` is
+        what became of all of the machine's processor time meanwhile.
         """
         # Each tree has at least one whole expansion.
         each = max(2 * CANDIDATES, nodes // problems)
         bodies = [problem(i, each, expansion, self._seconds) for i in range(problems)]
         await self._redis.clear()
-        waits, cpu, use = await self._waits(), self._cpu_seconds(), await self._redis.use()
+        waits, use = await self._waits(), await self._redis.use()
+        cpu, before = self._cpu_seconds(), Processors.now()
         load = await solve_all(self._rig.url, bodies, seconds=self._seconds)
-        used = (await self._redis.use()).since(use)
-        spent, waited = self._cpu_seconds(), await self._waits()
+        after, ended = Processors.now(), self._cpu_seconds()
+        used, waited = (await self._redis.use()).since(use), await self._waits()
+        spent = {name: seconds - cpu.get(name, 0.0) for name, seconds in ended.items()}
         counted = max(load.nodes, 1)
         return {
             **_figures(load),
@@ -70,9 +74,9 @@ class Meter:
             "redis_commands_per_node": round(used.commands / counted, 3),
             "bytes_per_node": round(await self._redis.bytes(await self._redis.keys()) / counted),
             "cpu_ms_per_node": {
-                name: round(1000 * (spent[name] - cpu.get(name, 0.0)) / counted, 2)
-                for name in spent
+                name: round(1000 * seconds / counted, 2) for name, seconds in spent.items()
             },
+            "processors": after.since(before, sum(spent.values())),
             "wait_ms_per_node": {
                 phase: round(1000 * (seconds - waits.get(phase, 0.0)) / counted, 1)
                 for phase, seconds in waited.items()
@@ -219,7 +223,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         ),
         "failed": sum(one["failed"] for part in everything for one in part.values()),
         "reference_nodes_per_second": REFERENCE,
-        "machine": {"cores": os.cpu_count(), "load": [round(load, 2) for load in os.getloadavg()]},
+        "machine": machine.describe(),
     }
 
 
@@ -253,5 +257,7 @@ def _table(part: dict[str, Any]) -> list[str]:
         )
         waits = ", ".join(f"{name} {waited}" for name, waited in row["wait_ms_per_node"].items())
         lines.append(f"         trials wait, ms a node, many at once: {waits}")
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in row["processors"].items())
+        lines.append(f"         of all processor time: {shares}")
         lines += [f"         {fault}" for fault in row["faults"]]
     return lines

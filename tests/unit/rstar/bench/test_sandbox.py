@@ -7,6 +7,7 @@ FIGURES = {
     "steps_per_second_full": {"1": 150.0, "2": 290.0},
     "cpu_ms_per_step": {"client": 0.5, "warden": 1.1, "all": 3.64},
     "cpu_ms_per_step_full": {"client": 0.6, "warden": 1.2, "all": 6.18},
+    "processors": {"accounted": 0.75, "other": 0.05, "idle": 0.08, "stolen": 0.12},
     "prefix8_ms_p50": 5.5,
     "prefix8_over_prefix0": 1.1,
     "replay8_over_tree8": 12.0,
@@ -55,6 +56,7 @@ def test_the_text_shows_every_figure():
         "1.2",
         "0.15",
         "fork-tree",
+        "accounted 75%, other 5%, idle 8%, stolen 12%",
     ):
         assert value in text
     assert "(4.0 to 6.0)" in text

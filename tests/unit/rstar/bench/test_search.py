@@ -17,6 +17,7 @@ ROW = {
     "bytes_per_node": 226,
     "cpu_ms_per_node": {"search": 1.25, "sandbox": 5.5},
     "wait_ms_per_node": {"policy": 20.5, "log": 0.1},
+    "processors": {"accounted": 0.75, "other": 0.05, "idle": 0.08, "stolen": 0.12},
     "search_mib": 120,
 }
 BAD = ROW | {"nodes": 3000, "failed": 2, "faults": ["503: gone"], "bytes_per_node": 326}
@@ -45,6 +46,7 @@ def test_the_text_shows_every_level_and_its_faults() -> None:
         "503: gone",
         "search 1.25, sandbox 5.5",
         "policy 20.5",
+        "accounted 75%, other 5%, idle 8%, stolen 12%",
         "99.5",
         "64-79",
     ):
