@@ -254,7 +254,7 @@ class Manager:
 
     async def _started(self, search_id: str, request: SolveRequest) -> Started:
         seed = request.search.seed
-        ppm = await self._launcher.ppm_version()
+        ppm = await self._launcher.ppm_version() if request.search.guided else None
         return Started(
             request=request,
             config=forest_config(request, ppm),

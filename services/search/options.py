@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from services.search.methods.presets import PRESETS, Method
 
@@ -129,7 +129,11 @@ class SearchOptions(Request):
         "would give has reached this; at the rungs of a ladder, 0.95 where it is not given. "
         "Not for answers chosen by best PPM score.",
     )
-
+    guided: StrictBool = Field(
+        True,
+        description="Whether the PPM guides it, where one is served; without, it is led by the "
+        "agreement of its answers.",
+    )
     versions: Literal["floating", "pinned"] = Field(
         "floating",
         description="Which model versions are used. floating: whichever are served while it runs; "

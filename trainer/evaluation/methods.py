@@ -48,14 +48,16 @@ _OPTIONS: Mapping[str, _Range | None] = {
     "confidence": _Range(float, 0.5, 0.999999),
     "answer": None,
     "expansion": None,
+    "guided": None,
 }
 _WORDS: Mapping[str, Mapping[str, int]] = {
     "answer": {word.removeprefix("ANSWER_RULE_").lower(): n for word, n in pb.AnswerRule.items()},
     "expansion": {word.removeprefix("EXPANSION_").lower(): n for word, n in pb.Expansion.items()},
     "method": {word.removeprefix("METHOD_").lower(): n for word, n in pb.Method.items()},
+    "guided": {"false": False, "true": True},
 }
 # Options that shape a tree mean nothing to a method that grows none.
-_OF_SAMPLES = ("depth", "temperature", "parallel")
+_OF_SAMPLES = ("depth", "temperature", "parallel", "guided")
 
 
 class BadMethod(ValueError):  # noqa: N818 - names the fault
@@ -95,7 +97,7 @@ class Method:
     def request(self, problem_id: str, question: str) -> pb.SolveRequest:
         """The request that asks for one problem."""
         options = {
-            name: _WORDS[name][str(value)] if name in _WORDS else value
+            name: _WORDS[name][str(value).lower()] if name in _WORDS else value
             for name, value in self.options.items()
         }
         return pb.SolveRequest(

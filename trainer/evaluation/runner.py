@@ -113,7 +113,13 @@ class Runner:
 
     async def _served(self, models: pb.Models) -> pb.InfoResponse:
         """What stood behind a solution, asked for again whenever the models have changed."""
-        if self._info is None or (self._info.policy, self._info.ppm) != (models.policy, models.ppm):
+        known = self._info
+        # What an unguided search leaves aside may be served beside it.
+        if (
+            known is None
+            or known.policy != models.policy
+            or (models.ppm and known.ppm != models.ppm)
+        ):
             self._info = await self._service.info()
         return self._info
 

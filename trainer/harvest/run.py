@@ -52,7 +52,7 @@ class HarvestSettings(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,200}$")
     budget: dict[str, int | float]
-    options: dict[str, int | float | str] = {}
+    options: dict[str, bool | int | float | str] = {}
     seed: int = Field(0, ge=0)
     seeds: int = Field(1, ge=1, le=1_000)
     round: int = Field(0, ge=0)

@@ -162,9 +162,6 @@ class Services(_Fields):
     """Where the services are; with no address a stack of its own is started."""
 
     search: str = Field("", description="gRPC target of a search service that follows `alias`.")
-    unguided_search: str = Field(
-        "", description="And of one without a PPM, for what is measured without; needed with it."
-    )
     redis_url: str = Field("", description="Redis of the harvest's queue; needed with it.")
     alias: str = Field(
         "candidate", description="Alias of policy and PPM that those services follow."
@@ -178,8 +175,8 @@ class Services(_Fields):
 
     @model_validator(mode="after")
     def _whole(self) -> "Services":
-        if self.search and not (self.unguided_search and self.redis_url):
-            raise ValueError("search: unguided_search and redis_url are needed beside it")
+        if self.search and not self.redis_url:
+            raise ValueError("search: redis_url is needed beside it")
         return self
 
 

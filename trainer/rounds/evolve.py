@@ -336,20 +336,15 @@ class Evolution:
         config = self._config
 
         async def work() -> Evaluated:
-            async with self._services.serving(policy.version, "") as where:
-                alone = await measuring.measure(
-                    config,
-                    where,
-                    folder / EVALUATION / "unguided",
-                    self._watcher.runs,
-                    "greedy",
-                    "mcts",
-                )
+            out, runs = folder / EVALUATION, self._watcher.runs
             async with self._services.serving(policy.version, ppm.version) as where:
-                guided = await measuring.measure(
-                    config, where, folder / EVALUATION / "guided", self._watcher.runs, "mcts"
+                without = await measuring.measure(
+                    config, where.unguided(), out / "unguided", runs, "greedy", "unguided"
                 )
-            return Evaluated(policy=alone["greedy"], unguided=alone["mcts"], search=guided["mcts"])
+                guided = await measuring.measure(config, where, out / "guided", runs, "guided")
+            return Evaluated(
+                policy=without["greedy"], unguided=without["unguided"], search=guided["guided"]
+            )
 
         inputs = {
             "problems": self._digests["evaluation"],

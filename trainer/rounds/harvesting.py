@@ -62,10 +62,11 @@ def _asked(
 ) -> Harvest:
     search, shape = config.harvest.search, config.rounds[number - 1]
     models = serving.models
+    guided = bool(models.get("ppm"))
     rung, before = shape.ladder[place], sum(one.seeds for one in shape.ladder[:place])
     settings: dict[str, Any] = {
         "budget": search.budget | {"rollouts": rung.rollouts},
-        "options": {"method": "mcts", **search.options, **shape.options},
+        "options": {"method": "mcts", **search.options, **shape.options, "guided": guided},
         # No two trees of a problem have the same seed, whatever the round and the rung.
         "seed": config.seed + 1_000_000 * number + before,
         "seeds": rung.seeds,

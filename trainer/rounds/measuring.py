@@ -19,16 +19,21 @@ class MeasuringFailed(Exception):  # noqa: N818 - what happened
 
 
 def methods(config: EvolveConfig, *names: str) -> list[Method]:
-    """Methods by name, with the budget and options that all rounds share."""
+    """Methods by name, with the budget and options that all rounds share.
+
+    `greedy` is the policy alone, `unguided` its search without the PPM, `guided` that with it.
+    """
     search = config.evaluation.search
+    tree = {"method": "mcts", **search.options}
     made = {
         "greedy": Method(
             "greedy",
             {"rollouts": 1, "tokens": search.tokens, "seconds": search.seconds},
-            {"method": "greedy"},
+            {"method": "greedy", "guided": False},
             config.seed,
         ),
-        "mcts": Method("mcts", search.budget, {"method": "mcts", **search.options}, config.seed),
+        "unguided": Method("mcts", search.budget, {**tree, "guided": False}, config.seed),
+        "guided": Method("mcts", search.budget, tree, config.seed),
     }
     return [made[name] for name in names]
 
@@ -37,6 +42,13 @@ async def measure(
     config: EvolveConfig, serving: Serving, out: Path, watcher: Watcher, *names: str
 ) -> dict[str, Measured]:
     """What methods reach with the models that are served, by name.
+
+    Args:
+        config: of the evolution.
+        serving: the services, and the versions that must answer.
+        out: folder of the runs.
+        watcher: is told how far they are.
+        names: of `methods`; all of them use the PPM, or none.
 
     Raises:
         MeasuringFailed: the services gave no result for some problems.
@@ -59,7 +71,7 @@ async def measure(
     for one in summaries:
         if one.failures:
             raise MeasuringFailed(f"{one.failures} of {one.n} problems gave no result: {one.out}")
-    return {one.method: measured(one) for one in summaries}
+    return {name: measured(one) for name, one in zip(names, summaries, strict=True)}
 
 
 def measured(summary: Summary) -> Measured:

@@ -29,7 +29,7 @@ class NamedServices:
         await asyncio.to_thread(self._point, "policy", policy)
         if ppm:
             await asyncio.to_thread(self._point, "ppm", ppm)
-        target = self._settings.search if ppm else self._settings.unguided_search
+        target = self._settings.search
         await self._wait(target, policy, ppm)
         models = {"policy": policy, "ppm": ppm}
         yield Serving(target, self._settings.redis_url, models)
@@ -39,7 +39,7 @@ class NamedServices:
         """A model of the store; programs cannot be started from here."""
         if what.module:
             raise ServicesAbsent(
-                f"bootstrap.module: {what.module} has to run behind services.unguided_search; "
+                f"bootstrap.module: {what.module} has to run behind services.search; "
                 "name a model, or leave services.search empty for a stack of one's own"
             )
         # It may be an alias, and what answers names its version.
@@ -56,7 +56,7 @@ class NamedServices:
             aliases.move(kind, alias, version, by=self._by, expect=before, reason=reason)
 
     async def _wait(self, target: str, policy: str, ppm: str) -> None:
-        """Until both versions answer. ServicesAbsent where they do not in time."""
+        """Until the versions answer, any PPM where none is asked for. ServicesAbsent otherwise."""
         seconds = self._settings.reload_seconds
         deadline = time.monotonic() + seconds
         async with connect(target, min(_PATIENCE_SECONDS, seconds)) as service:
@@ -66,7 +66,7 @@ class NamedServices:
                 except SolveFailed as failure:
                     found = f"says {failure}"
                 else:
-                    if (info.policy, info.ppm) == (policy, ppm):
+                    if info.policy == policy and ppm in ("", info.ppm):
                         return
                     found = f"serves policy {info.policy!r} and ppm {info.ppm!r}"
                 if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """What a round asks of whoever runs the services."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from trainer.rounds.config import Bootstrap
@@ -25,12 +25,20 @@ class Serving:
     redis_url: str
     models: dict[str, str]
 
+    def unguided(self) -> "Serving":
+        """The same, for searches that leave the PPM aside."""
+        return replace(self, models={**self.models, "ppm": ""}) if self.models else self
+
 
 class Services(Protocol):
     """Lets versions of the store be served, while a context is open."""
 
     def serving(self, policy: str, ppm: str) -> AbstractAsyncContextManager[Serving]:
-        """Serve these; an empty `ppm` for unguided searches. ServicesAbsent where it fails."""
+        """Serve these; ServicesAbsent where it fails.
+
+        Searches are unguided where `ppm` is empty: they have to ask for that themselves, since a
+        PPM may be served all the same.
+        """
 
     def bootstrap(self, what: Bootstrap) -> AbstractAsyncContextManager[Serving]:
         """Serve what proposes steps in round 1, unguided."""

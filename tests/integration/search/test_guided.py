@@ -100,8 +100,11 @@ async def test_the_search_follows_the_scores(ppm_target: str, rig: StartRig) -> 
         one.policy.reply = propose
         reply = await one.client.post("/solve", json=request, timeout=120)
         body = reply.json()
+        request["search"]["guided"] = False  # type: ignore[index]
+        alone = (await one.client.post("/solve", json=request, timeout=120)).json()
     assert reply.status_code == 200, body
     assert (body["guided"], body["models"]["ppm"]) == (True, VERSION)
+    assert (alone["guided"], alone["models"]["ppm"]) == (False, None)
     # The policy was asked to go on from the step that the PPM scored highest, and from no other.
     assert [step.text for step in one.policy.requests[1].steps] == [best_first]
     assert body["answer"] == best_answer

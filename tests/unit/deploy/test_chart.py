@@ -209,8 +209,7 @@ def test_the_sandbox_may_call_nobody(render: Render) -> None:
     called, metrics = sandbox["ingress"]
     assert metrics["ports"] == [{"port": 9090}]
     (peer,) = called["from"]
-    (one_of,) = peer["podSelector"]["matchExpressions"]
-    assert one_of["values"] == ["search", "search-unguided"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "search"
     deny = named(objects, "NetworkPolicy", "r-default-deny")["spec"]
     assert "ingress" not in deny
     assert "egress" not in deny
@@ -250,14 +249,6 @@ def test_a_gpu_pool_asks_for_its_gpus_and_takes_the_gpu_image(render: Render) ->
                 "trainer__harvest__runs": {"r": {"problems": "a/b", "by": "keda"}},
             },
             "redis.external.keda.address",
-        ),
-        (
-            {
-                "redis__enabled": False,
-                "redis__external__url": "redis://r",
-                "trainer__evolution": {"enabled": True, "config": {"name": "a"}},
-            },
-            "under `unguidedKey`",
         ),
         ({"redis__enabled": False}, "give `url` or `existingSecret`"),
         ({"tls__enabled": True}, "give `existingSecret` or enable `certManager`"),

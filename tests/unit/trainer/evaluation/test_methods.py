@@ -59,6 +59,13 @@ def test_options_reach_only_the_methods_that_they_shape() -> None:
     assert search.options["candidates"] == 4
 
 
+def test_a_search_may_leave_the_ppm_aside() -> None:
+    asked = one("mcts", options="guided=false").request("p1", "q").search
+    assert asked.HasField("guided")
+    assert not asked.guided
+    assert not one("mcts").request("p1", "q").search.HasField("guided")
+
+
 def test_seeds_differ_by_problem_and_not_by_order() -> None:
     method = one("mcts")
     assert method.seed_of("a") == one("mcts").seed_of("a")

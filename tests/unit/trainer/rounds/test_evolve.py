@@ -122,9 +122,9 @@ async def test_each_round_searches_with_the_models_of_the_one_before(
     assert [one.round for one in results] == [1, 2, 3]
     assert services.served == [
         ("lab-base", ""),
-        *[("trainer.lab.solver", ""), ("try-r1", ""), ("try-r1", "try-r1")],
-        *[("try-r1", ""), ("try-r2", ""), ("try-r2", "try-r2")],
-        *[("try-r2", "try-r2"), ("try-r3", ""), ("try-r3", "try-r3")],
+        *[("trainer.lab.solver", ""), ("try-r1", "try-r1")],
+        *[("try-r1", ""), ("try-r2", "try-r2")],
+        *[("try-r2", "try-r2"), ("try-r3", "try-r3")],
     ]
 
 
@@ -152,8 +152,8 @@ async def test_it_goes_on_at_the_stage_that_is_missing(tmp_path: Path, noted: li
     noted.clear()
     services = Asked()
     await evolution(tmp_path, services).run()
-    assert noted == ["measure greedy mcts", "measure mcts"]
-    assert services.served == [("try-r3", ""), ("try-r3", "try-r3")]
+    assert noted == ["measure greedy unguided", "measure guided"]
+    assert services.served == [("try-r3", "try-r3")]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ async def test_solutions_are_worth_what_their_answer_is_in_every_round(
     searches = Searches(set(), set())
     await _run(number, searches, monkeypatch)
     assert all(one.settings["terminal_guided"] for one in searches.asked)
+    # The services of these tests have no PPM; had they one, it would be left aside.
+    assert not any(one.settings["options"]["guided"] for one in searches.asked)
 
 
 @pytest.mark.asyncio

@@ -41,9 +41,7 @@ def named(where: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Nam
     monkeypatch.setattr(named_services, "_LOOK_SECONDS", 0.01)
     store = ModelStore(where / "store")
     store.publish("policy", "try-r1", make_folder(where / "r1"), licence="MIT", prompt_style="bare")
-    settings = Services(
-        search="a:1", unguided_search="b:1", redis_url="redis://c", reload_seconds=0.2
-    )
+    settings = Services(search="a:1", redis_url="redis://c", reload_seconds=0.2)
     return NamedServices(settings, store, by="test")
 
 
@@ -53,7 +51,7 @@ async def test_a_reload_is_waited_for_through_errors_and_old_versions(
     answers = Answers(BUSY, pb.InfoResponse(policy="old"), pb.InfoResponse(policy="try-r1"))
     services = named(tmp_path, answers, monkeypatch)
     async with services.serving("try-r1", "") as where:
-        assert where.target == "b:1"
+        assert where.target == "a:1"
         assert where.models == {"policy": "try-r1", "ppm": ""}
     assert ModelStore(tmp_path / "store").aliases.target("policy", "candidate") == "try-r1"
 
@@ -80,6 +78,6 @@ async def test_services_that_never_serve_it_are_absent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     services = named(tmp_path, Answers(answer), monkeypatch)
-    with pytest.raises(ServicesAbsent, match=rf"b:1 .*{said}.* not 'try-r1'.*'candidate'"):
+    with pytest.raises(ServicesAbsent, match=rf"a:1 .*{said}.* not 'try-r1'.*'candidate'"):
         async with services.serving("try-r1", ""):
             pass

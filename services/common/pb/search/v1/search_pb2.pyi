@@ -359,6 +359,7 @@ class SearchOptions(_message.Message):
     BEAM_WIDTH_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
+    GUIDED_FIELD_NUMBER: _builtins.int
     candidates: _builtins.int
     """Candidates at each expansion, 1 to 64."""
     depth: _builtins.int
@@ -385,6 +386,10 @@ class SearchOptions(_message.Message):
     """Stop when the posterior probability of the answer has reached this, 0.5 to below 1."""
     versions: Global___Versions.ValueType
     """Which model versions are used."""
+    guided: _builtins.bool
+    """Whether the PPM guides it, where one is served; true where unset. Without, it is led by the
+    agreement of its answers.
+    """
     def __init__(
         self,
         *,
@@ -401,10 +406,11 @@ class SearchOptions(_message.Message):
         beam_width: _builtins.int | None = ...,
         confidence: _builtins.float | None = ...,
         versions: Global___Versions.ValueType = ...,
+        guided: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "exploration", b"exploration", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_guided", b"_guided", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "exploration", b"exploration", "guided", b"guided", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "answer", b"answer", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "method", b"method", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width", "_candidates", b"_candidates", "_confidence", b"_confidence", "_depth", b"_depth", "_exploration", b"_exploration", "_guided", b"_guided", "_parallel", b"_parallel", "_seed", b"_seed", "_temperature", b"_temperature", "_trees", b"_trees", "answer", b"answer", "beam_width", b"beam_width", "candidates", b"candidates", "confidence", b"confidence", "depth", b"depth", "expansion", b"expansion", "exploration", b"exploration", "guided", b"guided", "method", b"method", "parallel", b"parallel", "seed", b"seed", "temperature", b"temperature", "trees", b"trees", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__beam_width: _TypeAlias = _typing.Literal["beam_width"]  # noqa: Y015
     _WhichOneofArgType__beam_width: _TypeAlias = _typing.Literal["_beam_width", b"_beam_width"]  # noqa: Y015
@@ -416,6 +422,8 @@ class SearchOptions(_message.Message):
     _WhichOneofArgType__depth: _TypeAlias = _typing.Literal["_depth", b"_depth"]  # noqa: Y015
     _WhichOneofReturnType__exploration: _TypeAlias = _typing.Literal["exploration"]  # noqa: Y015
     _WhichOneofArgType__exploration: _TypeAlias = _typing.Literal["_exploration", b"_exploration"]  # noqa: Y015
+    _WhichOneofReturnType__guided: _TypeAlias = _typing.Literal["guided"]  # noqa: Y015
+    _WhichOneofArgType__guided: _TypeAlias = _typing.Literal["_guided", b"_guided"]  # noqa: Y015
     _WhichOneofReturnType__parallel: _TypeAlias = _typing.Literal["parallel"]  # noqa: Y015
     _WhichOneofArgType__parallel: _TypeAlias = _typing.Literal["_parallel", b"_parallel"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
@@ -434,6 +442,8 @@ class SearchOptions(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__depth) -> _WhichOneofReturnType__depth | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exploration) -> _WhichOneofReturnType__exploration | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guided) -> _WhichOneofReturnType__guided | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__parallel) -> _WhichOneofReturnType__parallel | None: ...
     @_typing.overload
