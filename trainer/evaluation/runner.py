@@ -115,13 +115,10 @@ class Runner:
         """What stood behind a solution, asked for again whenever the models have changed."""
         known = self._info
         # What an unguided search leaves aside may be served beside it.
-        if (
-            known is None
-            or known.policy != models.policy
-            or (models.ppm and known.ppm != models.ppm)
-        ):
-            self._info = await self._service.info()
-        return self._info
+        if known and known.policy == models.policy and models.ppm in ("", known.ppm):
+            return known
+        self._info = known = await self._service.info()
+        return known
 
     def _consider(self, failure: SolveFailed) -> None:
         """Stop the run where the next problem would fail in the same way."""
