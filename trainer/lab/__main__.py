@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m trainer.lab", description=__doc__)
     parser.add_argument("folder", type=Path, help="gets the problems, and pretraining on the way")
     parser.add_argument("--store", help="model store; the user's own where it is not given")
-    parser.add_argument("--train", type=int, default=600, help="problems to learn from")
+    parser.add_argument("--train", type=int, default=420, help="problems to learn from")
     parser.add_argument("--held-out", type=int, default=504, help="problems to measure on")
     parser.add_argument(
         "--levels", type=int, choices=LEVELS, default=LEVELS[-1], help="problems of 1 to so many"

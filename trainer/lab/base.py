@@ -63,12 +63,13 @@ class Pretraining:
         seed: of everything.
     """
 
-    problems: int = 24_000
+    problems: int = 64_000
     lessons: tuple[Lesson, ...] = (
-        Lesson(0.15, (1,)),
-        Lesson(0.2, (1, 2)),
-        Lesson(0.3, (1, 2, 3)),
-        Lesson(0.35, (1, 2, 3, 4), schedule="cosine"),
+        Lesson(0.05625, (1,)),
+        Lesson(0.075, (1, 2)),
+        Lesson(0.1125, (1, 2, 3)),
+        Lesson(0.13125, (1, 2, 3, 4), schedule="cosine"),
+        Lesson(0.625, (1, 2, 3, 4, 5, 6), schedule="cosine"),
     )
     batch: int = 16
     learning_rate: float = 3e-3
