@@ -224,6 +224,15 @@ class EvolveConfig(_Fields):
         return _checked(PpmSettings, given)
 
     @model_validator(mode="after")
+    def _served_apart(self) -> "EvolveConfig":
+        if self.services.search and self.services.alias == self.alias:
+            raise ValueError(
+                f"services.alias: {self.alias!r} is also `alias`; a round is served before the gate "
+                "has judged it, so the two must differ"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _first_round(self) -> "EvolveConfig":
         if self.rounds[0].guidance == "ppm":
             raise ValueError("rounds.0.guidance: there is no PPM before round 1")

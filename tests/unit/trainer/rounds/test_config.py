@@ -58,6 +58,10 @@ def test_versions_are_named_by_round(tmp_path: Path) -> None:
     ("changes", "field"),
     [
         ({"rounds": []}, "rounds"),
+        (
+            {"services": {"search": "a:1", "redis_url": "redis://c", "alias": "production"}},
+            "services.alias: 'production' is also `alias`",
+        ),
         ({"rounds": [{"guidance": "ppm"}]}, "rounds.0.guidance"),
         ({"rounds": [{"guidance": "luck"}]}, "rounds.0.guidance"),
         ({"rounds": [{"guidance": "answer", "ladder": [{"rollouts": 0}]}]}, "ladder.0.rollouts"),
