@@ -31,7 +31,7 @@ up: setup ## Start the whole stack and keep it running until Ctrl-C (MODEL=..., 
 	@$(BIN)/rstar up --model $(MODEL) $(ARGS)
 
 test: setup-dev ## Run all tests (ARGS="-k name", ARGS=tests/unit)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python scripts/run_tests.py $(ARGS)
 
 test-cluster: setup-dev ## Install the chart on a real control plane and try it (Debian 12, root; builds Kubernetes once)
 	$(BIN)/python scripts/kube_control_plane.py

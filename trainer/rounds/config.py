@@ -227,8 +227,8 @@ class EvolveConfig(_Fields):
     def _served_apart(self) -> "EvolveConfig":
         if self.services.search and self.services.alias == self.alias:
             raise ValueError(
-                f"services.alias: {self.alias!r} is also `alias`; a round is served before the gate "
-                "has judged it, so the two must differ"
+                f"services.alias: {self.alias!r} is also `alias`; a round is served before the "
+                "gate has judged it, so the two must differ"
             )
         return self
 

@@ -19,9 +19,9 @@ from trainer.rounds.progress import read_progress
 
 LEVELS = (1,)
 ROUNDS = 2
-PROBLEMS, HELD_OUT = 144, 64
+PROBLEMS, HELD_OUT = 96, 64
 MINUTES = 15
-pytestmark = pytest.mark.timeout(2 * MINUTES * 60)
+pytestmark = [pytest.mark.model, pytest.mark.timeout(2 * MINUTES * 60)]
 
 
 def configuration(folder: Path) -> dict[str, Any]:
@@ -30,8 +30,9 @@ def configuration(folder: Path) -> dict[str, Any]:
     asked |= {"name": "short", "folder": str(folder / "rounds")}
     asked["harvest"]["problems"]["file"] = str(folder / "train.jsonl")
     asked["evaluation"]["problems"]["file"] = str(folder / "held_out.jsonl")
+    asked["harvest"]["search"]["options"]["candidates"] = 4
     asked["evaluation"]["search"]["tokens"] = 120
-    asked["policy"]["epochs"] = 14
+    asked["policy"]["epochs"] = 10
     asked["ppm"]["epochs"] = 1
     asked["rounds"] = [
         {"guidance": "answer", "ladder": [{"rollouts": 4}]},
