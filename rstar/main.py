@@ -39,6 +39,7 @@ bench.command("search")(bench_cli.search)
 bench.command("reload")(bench_cli.reload)
 bench.command("engine")(bench_cli.engine)
 bench.command("load")(bench_cli.load)
+bench.command("tracing")(bench_cli.tracing)
 bench.command("stopping")(bench_stopping.stopping)
 app.add_typer(bench, name="bench")
 

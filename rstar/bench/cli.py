@@ -130,3 +130,19 @@ def reload(
         figures = asyncio.run(measure(ModelStore(store), Path(folder), swaps, callers, wait))
     print(json.dumps(figures, indent=2) if as_json else render(figures))
     raise typer.Exit(1 if figures["failed_requests"] or figures["mislabelled"] else 0)
+
+
+def tracing(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    rounds: Annotated[int, typer.Option(min=2, help="Turns of each way to trace.")] = 8,
+    problems: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 8,
+    nodes: Annotated[int, typer.Option(min=64, help="Nodes of a turn, in all its trees.")] = 800,
+) -> None:
+    """Measure what traces cost: off, at the default share, and all of them."""
+    try:
+        from rstar.bench import tracing
+    except ImportError as error:
+        raise typer.BadParameter(f"needs the extra `tracing`: {error}") from error
+
+    figures = asyncio.run(tracing.measure(tracing.Turns(rounds, problems, nodes)))
+    print(json.dumps(figures, indent=2) if as_json else tracing.render(figures))

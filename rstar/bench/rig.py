@@ -6,9 +6,10 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 from rstar.stack.config import LOOPBACK, Addresses, StackConfig, choose_addresses
@@ -71,6 +72,7 @@ async def running(
     model: str = "",
     batch: int = 64,
     policy_port: int = 0,
+    environment: Mapping[str, str] = MappingProxyType({}),
     **search_settings: object,
 ) -> AsyncIterator[Rig]:
     """A stack in a home of its own that is gone afterwards.
@@ -81,6 +83,7 @@ async def running(
             scripted ones of both.
         batch: sequences that the policy's engine computes at once.
         policy_port: where the policy listens; 0 for a free port.
+        environment: further variables of all services.
         search_settings: settings of the search service by name.
     """
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home, contextlib.ExitStack() as own:
@@ -94,6 +97,7 @@ async def running(
             *_model_units(config, at, model, batch),
             _search_unit(config, at, {"max_searches": MAX_SEARCHES} | search_settings),
         ]
+        units = [replace(unit, env={**unit.env, **environment}) for unit in units]
         said = io.StringIO()
         journal = Journal([*PARTS], stream=said)
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 _HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+_MANY = "RunMany"
 
 _provider: Any = None
 _tracer: Any = None
@@ -70,6 +71,34 @@ def span(name: str, **attributes: str | int | float | bool) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def span_under(above: str, name: str, **attributes: str | int | float | bool) -> Iterator[None]:
+    """A span below that of another process whose `traceparent` this is; none where it is empty."""
+    if _tracer is None or not above:
+        yield
+        return
+    from opentelemetry import context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    token = context.attach(TraceContextTextMapPropagator().extract({"traceparent": above}))
+    try:
+        with span(name, **attributes):
+            yield
+    finally:
+        context.detach(token)
+
+
+def traceparent() -> str:
+    """The current span, for another process, as W3C Trace Context writes it; empty if untraced."""
+    if not trace_id():
+        return ""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier)
+    return carrier["traceparent"]
+
+
 def trace_id() -> str:
     """The current trace's id, 32 hexadecimal digits; empty where nothing is traced."""
     if _tracer is None:
@@ -100,12 +129,18 @@ def server_interceptors() -> list[Any]:
 
 
 def _traced_calls() -> Any:
-    """All but health checks and reflection, which would drown the rest."""
+    """All but health checks and reflection, which would drown the rest, and calls that never end.
+
+    RunMany holds runs of many traces, each of which goes on with its own: see `span_under`.
+    """
     from opentelemetry.instrumentation.grpc import filters
 
-    return filters.negate(
-        filters.any_of(filters.service_name(_HEALTH), filters.service_name(_REFLECTION))
+    left_out = (
+        filters.service_name(_HEALTH),
+        filters.service_name(_REFLECTION),
+        filters.method_name(_MANY),
     )
+    return filters.negate(filters.any_of(*left_out))
 
 
 def instrument_app(app: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import grpc
 
-from services.common import logs, rpc
+from services.common import logs, rpc, tracing
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
 from services.sandbox.answers import Answers
 
@@ -81,7 +81,7 @@ class RunStream:
             raise rpc.InvalidField("id", f"{number} is in progress already")
         await self._room.acquire()
         self._running.add(number)
-        task = asyncio.create_task(self._answer(number, request.run))
+        task = asyncio.create_task(self._answer(request))
         self._tasks[number] = task
         task.add_done_callback(lambda done: self._end(number, done))
 
@@ -98,9 +98,10 @@ class RunStream:
         if number in self._running:
             self._tasks[number].cancel()
 
-    async def _answer(self, number: int, request: pb.RunRequest) -> None:
-        answer = await self._outcome(number, request)
-        self._running.discard(number)
+    async def _answer(self, request: pb.RunManyRequest) -> None:
+        with tracing.span_under(request.traceparent, "run", node=request.run.step.node_id):
+            answer = await self._outcome(request.id, request.run)
+        self._running.discard(request.id)
         await self._answers.send(answer)
 
     async def _outcome(self, number: int, request: pb.RunRequest) -> pb.RunManyResponse:

@@ -40,8 +40,7 @@ class RunStream:
 
         Leaving the call cancels the run. Time that is up may be noticed a little later.
         """
-        # A trace goes along with a call, not with a message.
-        if not self._is_known or tracing.trace_id():
+        if not self._is_known:
             return await self._stub.Run(request, timeout=timeout_seconds)
         if self._call is None or self._call.is_over:
             self._call = _Call(self._stub)
@@ -91,7 +90,11 @@ class _Call:
     ) -> pb.RunResponse:
         """Send a run and wait for its answer."""
         waiting = self._waiting[number] = _Run(timeout_seconds)
-        self._post(pb.RunManyRequest(id=number, run=request, gather_ms=_GATHER_MS))
+        self._post(
+            pb.RunManyRequest(
+                id=number, run=request, gather_ms=_GATHER_MS, traceparent=tracing.traceparent()
+            )
+        )
         self._look_later()
         try:
             return await waiting.answer

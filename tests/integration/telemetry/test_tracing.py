@@ -96,5 +96,8 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
         told = {attribute.key for attribute in span.attributes}
         assert {"rstar.search", "rstar.trial", "rstar.node"} <= told
     assert trials
-    assert any("Run" in span.name for span in spans["rstar-sandbox"])
+    runs = [span for span in spans["rstar-sandbox"] if span.name == "run"]
+    assert runs
+    assert {span.parent_span_id for span in runs} <= {span.span_id for span in trials}
+    assert not [span for _, span in collector.spans if "RunMany" in span.name]
     assert not [span for _, span in collector.spans if "Health" in span.name]

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+services/common/pb/sandbox/v1/sandbox.proto\x12\x10rstar.sandbox.v1\"\r\n\x0bInfoRequest\"\xb7\x02\n\x0cInfoResponse\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x11\n\tisolation\x18\x02 \x03(\t\x12>\n\x08packages\x18\x03 \x03(\x0b\x32,.rstar.sandbox.v1.InfoResponse.PackagesEntry\x12,\n\nmax_limits\x18\x04 \x01(\x0b\x32\x18.rstar.sandbox.v1.Limits\x12\x14\n\x0cmax_sessions\x18\x05 \x01(\r\x12\x0f\n\x07workers\x18\x06 \x01(\r\x12\x11\n\tmax_queue\x18\x07 \x01(\r\x12\x16\n\x0emax_code_bytes\x18\x08 \x01(\r\x12\x15\n\rmax_ancestors\x18\t \x01(\r\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x06Limits\x12\x0f\n\x07wall_ms\x18\x01 \x01(\r\x12\x12\n\nmemory_mib\x18\x02 \x01(\r\x12\x14\n\x0coutput_bytes\x18\x03 \x01(\r\"(\n\x12OpenSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x15\n\x13OpenSessionResponse\")\n\x08\x43odeStep\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"\xa3\x01\n\nRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12(\n\x04step\x18\x02 \x01(\x0b\x32\x1a.rstar.sandbox.v1.CodeStep\x12-\n\tancestors\x18\x03 \x03(\x0b\x32\x1a.rstar.sandbox.v1.CodeStep\x12(\n\x06limits\x18\x04 \x01(\x0b\x32\x18.rstar.sandbox.v1.Limits\"8\n\tCodeError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\r\"U\n\x07Timings\x12\x11\n\tqueued_ms\x18\x01 \x01(\x01\x12\x0f\n\x07\x66ork_ms\x18\x02 \x01(\x01\x12\x0e\n\x06run_ms\x18\x03 \x01(\x01\x12\x16\n\x0ereplayed_steps\x18\x04 \x01(\r\"\xed\x01\n\x0bRunResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.rstar.sandbox.v1.Status\x12\x0e\n\x06output\x18\x02 \x01(\t\x12\x18\n\x10output_truncated\x18\x03 \x01(\x08\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.rstar.sandbox.v1.CodeError\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.rstar.sandbox.v1.Timings\x12\x32\n\x0binterpreter\x18\x06 \x01(\x0e\x32\x1d.rstar.sandbox.v1.Interpreter\"\xa6\x01\n\x0eRunManyRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x03run\x18\x02 \x01(\x0b\x32\x1c.rstar.sandbox.v1.RunRequestH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\x08H\x00\x12.\n\x04more\x18\x04 \x03(\x0b\x32 .rstar.sandbox.v1.RunManyRequest\x12\x11\n\tgather_ms\x18\x05 \x01(\rB\x06\n\x04what\"=\n\nRunFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\t\x12\x10\n\x08retry_ms\x18\x03 \x01(\r\"\xd1\x01\n\x0fRunManyResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.rstar.sandbox.v1.RunResponseH\x00\x12/\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1c.rstar.sandbox.v1.RunFailureH\x00\x12/\n\x04more\x18\x04 \x03(\x0b\x32!.rstar.sandbox.v1.RunManyResponse\x12\x12\n\ntakes_more\x18\x05 \x01(\x08\x42\t\n\x07outcome\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse*\xb0\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x12\n\x0eSTATUS_TIMEOUT\x10\x03\x12\x18\n\x14STATUS_OUT_OF_MEMORY\x10\x04\x12\x17\n\x13STATUS_OUTPUT_LIMIT\x10\x05\x12\x11\n\rSTATUS_KILLED\x10\x06\x12\x13\n\x0fSTATUS_REJECTED\x10\x07*W\n\x0bInterpreter\x12\x1b\n\x17INTERPRETER_UNSPECIFIED\x10\x00\x12\x15\n\x11INTERPRETER_LIGHT\x10\x01\x12\x14\n\x10INTERPRETER_FULL\x10\x02\x32\xaa\x03\n\x0eSandboxService\x12\x45\n\x04Info\x12\x1d.rstar.sandbox.v1.InfoRequest\x1a\x1e.rstar.sandbox.v1.InfoResponse\x12Z\n\x0bOpenSession\x12$.rstar.sandbox.v1.OpenSessionRequest\x1a%.rstar.sandbox.v1.OpenSessionResponse\x12\x42\n\x03Run\x12\x1c.rstar.sandbox.v1.RunRequest\x1a\x1d.rstar.sandbox.v1.RunResponse\x12R\n\x07RunMany\x12 .rstar.sandbox.v1.RunManyRequest\x1a!.rstar.sandbox.v1.RunManyResponse(\x01\x30\x01\x12]\n\x0c\x43loseSession\x12%.rstar.sandbox.v1.CloseSessionRequest\x1a&.rstar.sandbox.v1.CloseSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+services/common/pb/sandbox/v1/sandbox.proto\x12\x10rstar.sandbox.v1\"\r\n\x0bInfoRequest\"\xb7\x02\n\x0cInfoResponse\x12\x0c\n\x04mode\x18\x01 \x01(\t\x12\x11\n\tisolation\x18\x02 \x03(\t\x12>\n\x08packages\x18\x03 \x03(\x0b\x32,.rstar.sandbox.v1.InfoResponse.PackagesEntry\x12,\n\nmax_limits\x18\x04 \x01(\x0b\x32\x18.rstar.sandbox.v1.Limits\x12\x14\n\x0cmax_sessions\x18\x05 \x01(\r\x12\x0f\n\x07workers\x18\x06 \x01(\r\x12\x11\n\tmax_queue\x18\x07 \x01(\r\x12\x16\n\x0emax_code_bytes\x18\x08 \x01(\r\x12\x15\n\rmax_ancestors\x18\t \x01(\r\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x06Limits\x12\x0f\n\x07wall_ms\x18\x01 \x01(\r\x12\x12\n\nmemory_mib\x18\x02 \x01(\r\x12\x14\n\x0coutput_bytes\x18\x03 \x01(\r\"(\n\x12OpenSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x15\n\x13OpenSessionResponse\")\n\x08\x43odeStep\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"\xa3\x01\n\nRunRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12(\n\x04step\x18\x02 \x01(\x0b\x32\x1a.rstar.sandbox.v1.CodeStep\x12-\n\tancestors\x18\x03 \x03(\x0b\x32\x1a.rstar.sandbox.v1.CodeStep\x12(\n\x06limits\x18\x04 \x01(\x0b\x32\x18.rstar.sandbox.v1.Limits\"8\n\tCodeError\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\r\"U\n\x07Timings\x12\x11\n\tqueued_ms\x18\x01 \x01(\x01\x12\x0f\n\x07\x66ork_ms\x18\x02 \x01(\x01\x12\x0e\n\x06run_ms\x18\x03 \x01(\x01\x12\x16\n\x0ereplayed_steps\x18\x04 \x01(\r\"\xed\x01\n\x0bRunResponse\x12(\n\x06status\x18\x01 \x01(\x0e\x32\x18.rstar.sandbox.v1.Status\x12\x0e\n\x06output\x18\x02 \x01(\t\x12\x18\n\x10output_truncated\x18\x03 \x01(\x08\x12*\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.rstar.sandbox.v1.CodeError\x12*\n\x07timings\x18\x05 \x01(\x0b\x32\x19.rstar.sandbox.v1.Timings\x12\x32\n\x0binterpreter\x18\x06 \x01(\x0e\x32\x1d.rstar.sandbox.v1.Interpreter\"\xbb\x01\n\x0eRunManyRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x03run\x18\x02 \x01(\x0b\x32\x1c.rstar.sandbox.v1.RunRequestH\x00\x12\x10\n\x06\x63\x61ncel\x18\x03 \x01(\x08H\x00\x12.\n\x04more\x18\x04 \x03(\x0b\x32 .rstar.sandbox.v1.RunManyRequest\x12\x11\n\tgather_ms\x18\x05 \x01(\r\x12\x13\n\x0btraceparent\x18\x06 \x01(\tB\x06\n\x04what\"=\n\nRunFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0f\n\x07\x64\x65tails\x18\x02 \x01(\t\x12\x10\n\x08retry_ms\x18\x03 \x01(\r\"\xd1\x01\n\x0fRunManyResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.rstar.sandbox.v1.RunResponseH\x00\x12/\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x1c.rstar.sandbox.v1.RunFailureH\x00\x12/\n\x04more\x18\x04 \x03(\x0b\x32!.rstar.sandbox.v1.RunManyResponse\x12\x12\n\ntakes_more\x18\x05 \x01(\x08\x42\t\n\x07outcome\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x16\n\x14\x43loseSessionResponse*\xb0\x01\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\r\n\tSTATUS_OK\x10\x01\x12\x10\n\x0cSTATUS_ERROR\x10\x02\x12\x12\n\x0eSTATUS_TIMEOUT\x10\x03\x12\x18\n\x14STATUS_OUT_OF_MEMORY\x10\x04\x12\x17\n\x13STATUS_OUTPUT_LIMIT\x10\x05\x12\x11\n\rSTATUS_KILLED\x10\x06\x12\x13\n\x0fSTATUS_REJECTED\x10\x07*W\n\x0bInterpreter\x12\x1b\n\x17INTERPRETER_UNSPECIFIED\x10\x00\x12\x15\n\x11INTERPRETER_LIGHT\x10\x01\x12\x14\n\x10INTERPRETER_FULL\x10\x02\x32\xaa\x03\n\x0eSandboxService\x12\x45\n\x04Info\x12\x1d.rstar.sandbox.v1.InfoRequest\x1a\x1e.rstar.sandbox.v1.InfoResponse\x12Z\n\x0bOpenSession\x12$.rstar.sandbox.v1.OpenSessionRequest\x1a%.rstar.sandbox.v1.OpenSessionResponse\x12\x42\n\x03Run\x12\x1c.rstar.sandbox.v1.RunRequest\x1a\x1d.rstar.sandbox.v1.RunResponse\x12R\n\x07RunMany\x12 .rstar.sandbox.v1.RunManyRequest\x1a!.rstar.sandbox.v1.RunManyResponse(\x01\x30\x01\x12]\n\x0c\x43loseSession\x12%.rstar.sandbox.v1.CloseSessionRequest\x1a&.rstar.sandbox.v1.CloseSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INFORESPONSE_PACKAGESENTRY']._loaded_options = None
   _globals['_INFORESPONSE_PACKAGESENTRY']._serialized_options = b'8\001'
-  _globals['_STATUS']._serialized_start=1634
-  _globals['_STATUS']._serialized_end=1810
-  _globals['_INTERPRETER']._serialized_start=1812
-  _globals['_INTERPRETER']._serialized_end=1899
+  _globals['_STATUS']._serialized_start=1655
+  _globals['_STATUS']._serialized_end=1831
+  _globals['_INTERPRETER']._serialized_start=1833
+  _globals['_INTERPRETER']._serialized_end=1920
   _globals['_INFOREQUEST']._serialized_start=65
   _globals['_INFOREQUEST']._serialized_end=78
   _globals['_INFORESPONSE']._serialized_start=81
@@ -60,15 +60,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNRESPONSE']._serialized_start=883
   _globals['_RUNRESPONSE']._serialized_end=1120
   _globals['_RUNMANYREQUEST']._serialized_start=1123
-  _globals['_RUNMANYREQUEST']._serialized_end=1289
-  _globals['_RUNFAILURE']._serialized_start=1291
-  _globals['_RUNFAILURE']._serialized_end=1352
-  _globals['_RUNMANYRESPONSE']._serialized_start=1355
-  _globals['_RUNMANYRESPONSE']._serialized_end=1564
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1566
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1607
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1609
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1631
-  _globals['_SANDBOXSERVICE']._serialized_start=1902
-  _globals['_SANDBOXSERVICE']._serialized_end=2328
+  _globals['_RUNMANYREQUEST']._serialized_end=1310
+  _globals['_RUNFAILURE']._serialized_start=1312
+  _globals['_RUNFAILURE']._serialized_end=1373
+  _globals['_RUNMANYRESPONSE']._serialized_start=1376
+  _globals['_RUNMANYRESPONSE']._serialized_end=1585
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1587
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1628
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1630
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1652
+  _globals['_SANDBOXSERVICE']._serialized_start=1923
+  _globals['_SANDBOXSERVICE']._serialized_end=2349
 # @@protoc_insertion_point(module_scope)

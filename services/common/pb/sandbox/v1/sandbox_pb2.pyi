@@ -450,6 +450,7 @@ class RunManyRequest(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     GATHER_MS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Chosen by the caller: names the run in its answer."""
     cancel: _builtins.bool
@@ -458,6 +459,10 @@ class RunManyRequest(_message.Message):
     """How long an answer may wait for others to go with it in RunManyResponse.more, in milliseconds,
     from now on; at most 100 is done. It waits only while further runs of the call keep the workers
     busy. 0: each answer goes by itself.
+    """
+    traceparent: _builtins.str
+    """The caller's span as W3C Trace Context writes it (`traceparent`), where the run is traced. A call
+    holds runs of many traces, so its metadata can name none.
     """
     @_builtins.property
     def run(self) -> Global___RunRequest:
@@ -477,10 +482,11 @@ class RunManyRequest(_message.Message):
         cancel: _builtins.bool = ...,
         more: _abc.Iterable[Global___RunManyRequest] | None = ...,
         gather_ms: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "run", b"run", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "gather_ms", b"gather_ms", "id", b"id", "more", b"more", "run", b"run", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "gather_ms", b"gather_ms", "id", b"id", "more", b"more", "run", b"run", "traceparent", b"traceparent", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["run", "cancel"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
