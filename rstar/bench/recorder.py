@@ -92,11 +92,13 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
         call = self._stub.Propose(request)
         try:
             while isinstance(reply := await call.read(), policy_pb2.ProposeResponse):
-                missing -= 1
-                self._change(-1)
-                self.drawn.append(
-                    Drawn(request, reply.index, reply.tokens, begun, time.monotonic())
-                )
+                ended = time.monotonic()
+                several = (reply, *reply.more)
+                missing -= len(several)
+                self._change(-len(several))
+                self.drawn += [
+                    Drawn(request, one.index, one.tokens, begun, ended) for one in several
+                ]
                 replies.put_nowait(reply)
             replies.put_nowait(None)
         except grpc.aio.AioRpcError as error:

@@ -120,6 +120,7 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
     ) -> AsyncIterator[policy_pb2.ProposeResponse]:
         """Send the scripted candidates."""
         self.open_calls += 1
+        ready: list[policy_pb2.ProposeResponse] = []
         try:
             for index in range(request.count):
                 asked = request.model_version or self.version
@@ -128,15 +129,21 @@ class ScriptedPolicy(policy_pb2_grpc.PolicyServiceServicer):
                         grpc.StatusCode.FAILED_PRECONDITION, f"{asked!r} is not served"
                     )
                 reply = self.reply(request, index)
+                if isinstance(reply, policy_pb2.ProposeResponse):
+                    reply.index = index
+                    reply.model_version = asked
+                    reply.answer_source = self.source
+                    ready.append(reply)
+                    if request.takes_more and index + 1 < request.count:
+                        continue
+                if ready:
+                    ready[0].more.extend(ready[1:])
+                    yield ready[0]
+                    ready = []
                 if reply is None:
                     await asyncio.Event().wait()
-                    continue
                 if isinstance(reply, rpc.StatusError):
                     raise reply
-                reply.index = index
-                reply.model_version = asked
-                reply.answer_source = self.source
-                yield reply
         finally:
             self.open_calls -= 1
 
@@ -174,9 +181,11 @@ class ScriptedPpm(ppm_pb2_grpc.PpmServiceServicer):
         return ppm_pb2.ScoreResponse(
             scores=[
                 ppm_pb2.Score(value=self.score([step.text for step in one.steps]))
-                for one in request.solutions
+                for batch in (request, *request.more)
+                for one in batch.solutions
             ],
             model_version="scripted-ppm",
+            takes_more=True,
         )
 
 

@@ -1,6 +1,7 @@
 """Sampling: candidates of one prompt, each an engine request of its own, as they finish."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,8 +52,10 @@ class _Reply:
     finish: Finish
 
 
-async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncIterator[Drawn]:
+async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncIterator[list[Drawn]]:
     """Yield candidates in the order in which they finish, each with the model that made it.
+
+    Those that are finished by the time that they are asked for come together.
 
     Leaving the iteration, or cancelling it, takes unfinished candidates out of the engine.
 
@@ -69,9 +72,21 @@ async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncItera
         return await serving.use(version, draw_on)
 
     tasks = [asyncio.create_task(one(index)) for index in range(ask.count)]
+    finished: asyncio.Queue[asyncio.Task[Drawn]] = asyncio.Queue()
+    for task in tasks:
+        task.add_done_callback(finished.put_nowait)
+    missing = ask.count
     try:
-        for done in asyncio.as_completed(tasks):
-            yield await done
+        while missing:
+            done = [await finished.get()]
+            while not finished.empty():
+                done.append(finished.get_nowait())
+            missing -= len(done)
+            good = list(itertools.takewhile(lambda task: task.exception() is None, done))
+            if good:
+                yield [task.result() for task in good]
+            if len(good) < len(done):
+                done[len(good)].result()
     finally:
         for task in tasks:
             task.cancel()

@@ -1,6 +1,6 @@
 """The gRPC face of the policy."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from prometheus_client import Counter, Gauge
 
@@ -61,10 +61,21 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
         if fault := served.style.continues(ask.steps):
             raise rpc.InvalidField("steps", fault)
         with self._gate.hold(ask.count):
-            async for drawn in sample(self._serving, request.model_version, ask):
-                CANDIDATES.labels(drawn.candidate.finish.name.lower()).inc()
-                TOKENS.inc(drawn.candidate.tokens)
-                yield _response(drawn)
+            async for several in sample(self._serving, request.model_version, ask):
+                for drawn in several:
+                    CANDIDATES.labels(drawn.candidate.finish.name.lower()).inc()
+                    TOKENS.inc(drawn.candidate.tokens)
+                for message in _messages(several, takes_more=request.takes_more):
+                    yield message
+
+
+def _messages(several: Sequence[Drawn], *, takes_more: bool) -> list[pb.ProposeResponse]:
+    """Candidates as messages: one of all, for a caller who takes that, or one of each."""
+    replies = [_response(drawn) for drawn in several]
+    if not takes_more:
+        return replies
+    replies[0].more.extend(replies[1:])
+    return replies[:1]
 
 
 def _response(drawn: Drawn) -> pb.ProposeResponse:

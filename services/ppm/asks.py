@@ -14,24 +14,49 @@ MAX_SEARCH_ID_CHARS = 64
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A valid request for scores."""
+    """A valid request for scores, or a part of one.
+
+    Attributes:
+        problem: the problem.
+        solutions: what is to be scored.
+        name: of the part, as a prefix of its fields; empty for the request itself.
+    """
 
     problem: str
     solutions: tuple[tuple[Step, ...], ...]
+    name: str = ""
 
 
-def parse(request: pb.ScoreRequest, settings: PpmSettings) -> Ask:
-    """Check a request against the contract and this server's limits; raises InvalidField."""
-    _within("search_id", len(request.search_id), 1, MAX_SEARCH_ID_CHARS, "characters")
-    _within("problem", len(request.problem), 1, settings.max_problem_chars, "characters")
+def parse(request: pb.ScoreRequest, settings: PpmSettings) -> list[Ask]:
+    """Check a request against the contract and this server's limits; raises InvalidField.
+
+    Returns:
+        What it asks for itself, then each of what goes with it.
+    """
+    asks = [_parse(request, "", settings)]
+    for number, further in enumerate(request.more):
+        name = f"more[{number}]."
+        if further.more:
+            raise rpc.InvalidField(f"{name}more", "what goes along may hold no more")
+        if further.model_version not in ("", request.model_version):
+            raise rpc.InvalidField(f"{name}model_version", "must be that of the whole call")
+        asks.append(_parse(further, name, settings))
+    together = sum(len(ask.solutions) for ask in asks)
+    _within("solutions", together, 1, settings.max_batch, "partial solutions in all")
+    return asks
+
+
+def _parse(request: pb.ScoreRequest, name: str, settings: PpmSettings) -> Ask:
+    _within(f"{name}search_id", len(request.search_id), 1, MAX_SEARCH_ID_CHARS, "characters")
+    _within(f"{name}problem", len(request.problem), 1, settings.max_problem_chars, "characters")
     if not request.problem.strip():
-        raise rpc.InvalidField("problem", "is blank")
-    _within("solutions", len(request.solutions), 1, settings.max_batch, "partial solutions")
+        raise rpc.InvalidField(f"{name}problem", "is blank")
+    _within(f"{name}solutions", len(request.solutions), 1, settings.max_batch, "partial solutions")
     solutions = tuple(
-        _solution(solution, f"solutions[{i}]", settings)
+        _solution(solution, f"{name}solutions[{i}]", settings)
         for i, solution in enumerate(request.solutions)
     )
-    return Ask(request.problem, solutions)
+    return Ask(request.problem, solutions, name)
 
 
 def _solution(solution: pb.PartialSolution, name: str, settings: PpmSettings) -> tuple[Step, ...]:

@@ -46,6 +46,6 @@ async def prove(served: Served) -> None:
     Raises:
         EngineError: it is no number: the weights are broken.
     """
-    (one,) = await score(served, _PROOF)
+    (one,) = await score(served, [_PROOF])
     if not math.isfinite(one.logit):
         raise EngineError(f"{served.version} computes no numbers: its weights are broken")

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,14 +39,18 @@ class Score:
     tokens: int
 
 
-async def score(served: Served, ask: Ask) -> list[Score]:
-    """Score partial solutions, in their order.
+async def score(served: Served, asks: Sequence[Ask]) -> list[Score]:
+    """Score the partial solutions of all asks, in their order.
 
     Raises:
         rpc.InvalidField: one is longer than the model's context. It is not cut: what would be cut
             off is the step that is judged.
     """
-    prompts = [await _prompt(served.engine, ask, index) for index, _ in enumerate(ask.solutions)]
+    prompts = [
+        await _prompt(served.engine, ask, index)
+        for ask in asks
+        for index, _ in enumerate(ask.solutions)
+    ]
     outputs = await asyncio.gather(*(served.engine.pool(prompt, _params()) for prompt in prompts))
     return [
         Score(math.tanh(logit / served.scale), logit, len(prompt))
@@ -58,7 +63,7 @@ async def _prompt(engine: Engine, ask: Ask, index: int) -> list[int]:
     prompt = await engine.tokenize(text, add_special_tokens=True)
     if len(prompt) > engine.context_tokens:
         raise rpc.InvalidField(
-            f"solutions[{index}]",
+            f"{ask.name}solutions[{index}]",
             f"must be at most {engine.context_tokens} tokens with its problem, is {len(prompt)}",
         )
     return prompt

@@ -60,17 +60,19 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
     ) -> pb.ScoreResponse:
         """Score a batch, all of it by one version."""
         self._check_model()
-        ask = asks.parse(request, self._settings)
+        batches = asks.parse(request, self._settings)
+        count = sum(len(batch.solutions) for batch in batches)
 
         async def work(served: Served) -> tuple[str, list[Score]]:
-            return served.version, await score(served, ask)
+            return served.version, await score(served, batches)
 
-        with self._gate.hold(len(ask.solutions)):
-            BATCH.observe(len(ask.solutions))
+        with self._gate.hold(count):
+            BATCH.observe(count)
             version, scores = await self._serving.use(request.model_version, work)
         return pb.ScoreResponse(
             scores=[pb.Score(value=s.value, logit=s.logit, tokens=s.tokens) for s in scores],
             model_version=version,
+            takes_more=True,
         )
 
     def _check_model(self) -> None:

@@ -164,14 +164,10 @@ class PolicyClient:
         with endpoint.carrying(count):
             try:
                 while isinstance(reply := await stream.read(), pb.ProposeResponse):
-                    had += 1
                     endpoint.breaker.succeeded()
-                    index = first + reply.index
-                    if index in missing:
-                        missing.discard(index)
-                        self._gate.leave(proposal.search_id)
-                        reply.index = index
-                        proposal.on_candidate(reply)
+                    for one in (reply, *reply.more):
+                        had += 1
+                        self._take(proposal, missing, first, one)
             except grpc.aio.AioRpcError as error:
                 # What has come is good; the call after this one finds out how the policy is.
                 if had and error.code() in _BEGIN_AGAIN:
@@ -182,6 +178,17 @@ class PolicyClient:
             finally:
                 stream.cancel()
         return False
+
+    def _take(
+        self, proposal: "_Proposal", missing: set[int], first: int, reply: pb.ProposeResponse
+    ) -> None:
+        """Hand over a candidate of a call that began with index `first`."""
+        index = first + reply.index
+        if index in missing:
+            missing.discard(index)
+            self._gate.leave(proposal.search_id)
+            reply.index = index
+            proposal.on_candidate(reply)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +218,7 @@ class _Proposal:
                 seed=self.sampling.seed + first,
                 max_steps=self.sampling.max_steps,
             ),
+            takes_more=True,
         )
 
 

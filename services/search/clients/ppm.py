@@ -14,6 +14,7 @@ from services.common.steps import Step
 from services.search.clients.calls import Caller, RejectedError
 from services.search.clients.dependencies import DependencyError
 from services.search.clients.replicas import Endpoint, Limits, Replicas
+from services.search.clients.score_calls import ScoreCalls
 
 ASSUMED = Limits(capacity=64, places=256)
 """Partial solutions, until the PPM has said what it takes."""
@@ -22,7 +23,8 @@ ASSUMED = Limits(capacity=64, places=256)
 # meantime goes together in the one after.
 _CALLS = 2
 # The steps of one expansion finish within moments of each other. While more are coming, the first
-# of them waits for others so long, unless so many are there: a call costs what many scores cost.
+# of them waits for others so long, unless so many are there, of all searches: a call costs what
+# many scores cost.
 _GATHER_SECONDS = 0.05
 _ENOUGH = 16
 
@@ -36,11 +38,41 @@ async def learn(channel: grpc.aio.Channel, timeout_seconds: float) -> Limits:
     return Limits(batch, max(1, min(info.max_in_flight, 2 * batch)))
 
 
+class _Gathering:
+    """Scorers with something to ask, which begin their calls in the same moment."""
+
+    def __init__(self) -> None:
+        self._scorers: dict[Scorer, None] = {}
+        self._wishes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __contains__(self, scorer: "Scorer") -> bool:
+        return scorer in self._scorers
+
+    def add(self, scorer: "Scorer", wishes: int, *, is_last: bool) -> None:
+        """Note that a scorer has so many wishes more; `is_last` where no others are coming."""
+        self._scorers[scorer] = None
+        self._wishes += wishes
+        if self._wishes >= _ENOUGH or is_last:
+            self._begin()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        scorers, self._scorers, self._wishes = self._scorers, {}, 0
+        for scorer in scorers:
+            scorer.begin_call()
+
+
 class PpmClient:
     """Asks about the PPM, and makes the scorers of searches."""
 
     def __init__(self, replicas: Replicas, *, patience_seconds: float) -> None:
         self._replicas = replicas
+        self._gathering = _Gathering()
         self._caller = Caller(replicas, patience_seconds=patience_seconds)
 
     async def version(self, timeout_seconds: float) -> str | None:
@@ -72,7 +104,9 @@ class PpmClient:
 
         `coming` tells whether more to score may be there within moments.
         """
-        return Scorer(self._replicas, self._caller, search_id, problem, version, coming)
+        return Scorer(
+            *(self._replicas, self._caller, self._gathering, search_id, problem, version, coming)
+        )
 
 
 class Score(NamedTuple):
@@ -93,13 +127,14 @@ class Scorer:
     """Scores the partial solutions of one search, many in a call.
 
     What is finished within moments is gathered for one call while more is coming, and while _CALLS
-    calls are under way, for the next.
+    calls are under way, for the next. What several searches ask in the same moment goes together.
     """
 
     def __init__(
         self,
         replicas: Replicas,
         caller: Caller,
+        gathering: _Gathering,
         search_id: str,
         problem: str,
         version: str,
@@ -109,11 +144,11 @@ class Scorer:
         self._coming = coming
         self._replicas = replicas
         self._caller = caller
+        self._gathering = gathering
         self._search_id = search_id
         self._problem = problem
         self._wishes: deque[_Wish] = deque()
         self._calls: dict[asyncio.Task[None], list[_Wish]] = {}
-        self._timer: asyncio.TimerHandle | None = None
 
     async def score(
         self, solutions: Sequence[Sequence[Step]], *, timeout_seconds: float
@@ -128,10 +163,7 @@ class Scorer:
             _Wish(_solution(steps), timeout_seconds, loop.create_future()) for steps in solutions
         ]
         self._wishes.extend(wishes)
-        if len(self._wishes) >= _ENOUGH or not self._coming():
-            self._begin_call()
-        elif self._timer is None:
-            self._timer = loop.call_later(_GATHER_SECONDS, self._begin_call)
+        self._gathering.add(self, len(wishes), is_last=not self._coming())
         try:
             return [await wish.score for wish in wishes]
         finally:
@@ -139,10 +171,8 @@ class Scorer:
                 wish.score.cancel()
             self._end_idle_calls()
 
-    def _begin_call(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def begin_call(self) -> None:
+        """Ask for what waits, unless as many calls as may be are under way."""
         if self._wishes and len(self._calls) < _CALLS:
             batch: list[_Wish] = []
             # What is added before it begins goes along.
@@ -152,8 +182,8 @@ class Scorer:
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         del self._calls[task]
-        if self._timer is None:
-            self._begin_call()
+        if self not in self._gathering:
+            self.begin_call()
 
     def _end_idle_calls(self) -> None:
         for task, batch in self._calls.items():
@@ -204,9 +234,9 @@ class Scorer:
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.ScoreResponse:
-            stub = endpoint.stub(ppm_pb2_grpc.PpmServiceStub)
+            calls = endpoint.stub(ScoreCalls)
             with endpoint.carrying(len(batch)):
-                return await stub.Score(request, timeout=left)
+                return await calls.score(request, timeout_seconds=left)
 
         reply = await self._caller.call(
             attempt,

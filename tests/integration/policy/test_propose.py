@@ -65,6 +65,20 @@ async def test_same_seed_same_candidates(policy: Policy) -> None:
     assert texts[1] == [step.text for step in shifted[0].steps]
 
 
+async def test_candidates_of_one_length_come_in_one_message_to_who_takes_that(
+    policy: Policy,
+) -> None:
+    """All cut at the same token, so the engine finishes them in one step."""
+    few = {"temperature": 1.0, "seed": 11, "max_tokens": 3}
+    apart = await policy.propose(4, **few)
+    messages = await policy.propose(4, takes_more=True, **few)
+    together = [one for message in messages for one in (message, *message.more)]
+    assert len(messages) < len(together) == len(apart) == 4
+    assert not any(one.more for one in apart)
+    by_index = {one.index: [step.text for step in one.steps] for one in together}
+    assert by_index == {one.index: [step.text for step in one.steps] for one in apart}
+
+
 async def test_step_by_step_is_the_same_path_as_all_at_once(policy: Policy) -> None:
     """The prompt of a child goes on exactly where its parent was stopped."""
     (whole,) = await policy.propose(max_steps=0, max_tokens=90)

@@ -120,6 +120,18 @@ async def test_a_score_does_not_depend_on_its_batch(channel: grpc.aio.Channel) -
     assert [given.logit for given in together.scores] == pytest.approx(alone, abs=0.02)
 
 
+async def test_what_goes_along_is_scored_for_its_own_problem(channel: grpc.aio.Channel) -> None:
+    other = request(SOLUTIONS[:1], search_id="other")
+    other.problem = "How many legs have three spiders?"
+    stub = pb_grpc.PpmServiceStub(channel)
+    alone = [await score(channel, SOLUTIONS), await stub.Score(other, timeout=CALL_SECONDS)]
+    expected = [given.logit for reply in alone for given in reply.scores]
+    assert expected[0] != pytest.approx(expected[-1], abs=0.02)  # else any problem would do
+    both = await stub.Score(request(SOLUTIONS, more=[other]), timeout=CALL_SECONDS)
+    assert both.takes_more
+    assert [given.logit for given in both.scores] == pytest.approx(expected, abs=0.02)
+
+
 async def test_a_long_solution_is_refused_by_name_not_cut(channel: grpc.aio.Channel) -> None:
     long = [*SOLUTIONS[0], Step("# Step 2: Go on\n" + "x = 1\n" * 500)]
     with pytest.raises(grpc.aio.AioRpcError) as raised:

@@ -20,14 +20,26 @@ def solution(*steps: pb.Step) -> pb.PartialSolution:
 
 
 def test_a_valid_request_is_taken_over() -> None:
-    parsed = parse(ask(), SETTINGS)
+    (parsed,) = parse(ask(), SETTINGS)
     assert parsed.problem == "p"
     assert parsed.solutions == ((Step("x = 1", ends_code=True, output="1"),),)
+
+
+def test_what_goes_along_is_taken_over_in_its_order() -> None:
+    first, second = parse(ask(more=[ask(search_id="t", problem="q")]), SETTINGS)
+    assert (first.problem, second.problem) == ("p", "q")
+    assert first.solutions == second.solutions
 
 
 @pytest.mark.parametrize(
     ("field", "limit", "changes"),
     [
+        ("more[0].problem", "blank", {"more": [ask(problem=" ")]}),
+        ("more[1].search_id", "1 to 64", {"more": [ask(), ask(search_id="")]}),
+        ("more[0].solutions[0].steps", "1 to 3", {"more": [ask(solutions=[solution()])]}),
+        ("more[0].more", "no more", {"more": [ask(more=[ask()])]}),
+        ("more[0].model_version", "whole call", {"more": [ask(model_version="v2")]}),
+        ("solutions", "1 to 2 partial solutions in all", {"more": [ask(), ask()]}),
         ("search_id", "1 to 64", {"search_id": ""}),
         ("problem", "1 to 50", {"problem": "p" * 51}),
         ("problem", "blank", {"problem": "\t"}),

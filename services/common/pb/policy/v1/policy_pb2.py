@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)services/common/pb/policy/v1/policy.proto\x12\x0frstar.policy.v1\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"^\n\x0cLoadResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x15\n\rpause_seconds\x18\x03 \x01(\x01\x12\x13\n\x0binterrupted\x18\x04 \x01(\r\"\r\n\x0bInfoRequest\"\xa4\x02\n\x0cInfoResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x11\n\tmax_count\x18\x03 \x01(\r\x12\x19\n\x11max_problem_chars\x18\x04 \x01(\r\x12\x11\n\tmax_steps\x18\x05 \x01(\r\x12\x34\n\ranswer_source\x18\x06 \x01(\x0e\x32\x1d.rstar.policy.v1.AnswerSource\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x17\n\x0f\x62\x61tch_sequences\x18\x08 \x01(\r\x12\x16\n\x0etrial_versions\x18\t \x03(\t\x12\x16\n\x0eprompt_version\x18\n \x01(\t\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\"7\n\x04Step\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tends_code\x18\x02 \x01(\x08\x12\x0e\n\x06output\x18\x03 \x01(\t\"c\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_p\x18\x02 \x01(\x01\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x11\n\tmax_steps\x18\x05 \x01(\r\"\xad\x01\n\x0eProposeRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.rstar.policy.v1.Step\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12+\n\x08sampling\x18\x05 \x01(\x0b\x32\x19.rstar.policy.v1.Sampling\x12\x15\n\rmodel_version\x18\x06 \x01(\t\"B\n\x0cProposedStep\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x14\n\x0cmean_logprob\x18\x03 \x01(\x01\"\xe1\x01\n\x0fProposeResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12,\n\x05steps\x18\x02 \x03(\x0b\x32\x1d.rstar.policy.v1.ProposedStep\x12\x0e\n\x06tokens\x18\x03 \x01(\r\x12\x34\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x1d.rstar.policy.v1.FinishReason\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x34\n\ranswer_source\x18\x06 \x01(\x0e\x32\x1d.rstar.policy.v1.AnswerSource*_\n\x0c\x41nswerSource\x12\x1d\n\x19\x41NSWER_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41NSWER_SOURCE_OUTPUT\x10\x01\x12\x16\n\x12\x41NSWER_SOURCE_TEXT\x10\x02*\x91\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STEP\x10\x01\x12\x16\n\x12\x46INISH_REASON_CODE\x10\x02\x12\x18\n\x14\x46INISH_REASON_ANSWER\x10\x03\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x04\x32\xa4\x01\n\rPolicyService\x12\x43\n\x04Info\x12\x1c.rstar.policy.v1.InfoRequest\x1a\x1d.rstar.policy.v1.InfoResponse\x12N\n\x07Propose\x12\x1f.rstar.policy.v1.ProposeRequest\x1a .rstar.policy.v1.ProposeResponse0\x01\x32S\n\x0c\x41\x64minService\x12\x43\n\x04Load\x12\x1c.rstar.policy.v1.LoadRequest\x1a\x1d.rstar.policy.v1.LoadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)services/common/pb/policy/v1/policy.proto\x12\x0frstar.policy.v1\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"^\n\x0cLoadResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x15\n\rpause_seconds\x18\x03 \x01(\x01\x12\x13\n\x0binterrupted\x18\x04 \x01(\r\"\r\n\x0bInfoRequest\"\xa4\x02\n\x0cInfoResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontext_tokens\x18\x02 \x01(\r\x12\x11\n\tmax_count\x18\x03 \x01(\r\x12\x19\n\x11max_problem_chars\x18\x04 \x01(\r\x12\x11\n\tmax_steps\x18\x05 \x01(\r\x12\x34\n\ranswer_source\x18\x06 \x01(\x0e\x32\x1d.rstar.policy.v1.AnswerSource\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x17\n\x0f\x62\x61tch_sequences\x18\x08 \x01(\r\x12\x16\n\x0etrial_versions\x18\t \x03(\t\x12\x16\n\x0eprompt_version\x18\n \x01(\t\x12\x0e\n\x06\x65ngine\x18\x0b \x01(\t\"7\n\x04Step\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tends_code\x18\x02 \x01(\x08\x12\x0e\n\x06output\x18\x03 \x01(\t\"c\n\x08Sampling\x12\x13\n\x0btemperature\x18\x01 \x01(\x01\x12\r\n\x05top_p\x18\x02 \x01(\x01\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x11\n\tmax_steps\x18\x05 \x01(\r\"\xc1\x01\n\x0eProposeRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.rstar.policy.v1.Step\x12\r\n\x05\x63ount\x18\x04 \x01(\r\x12+\n\x08sampling\x18\x05 \x01(\x0b\x32\x19.rstar.policy.v1.Sampling\x12\x15\n\rmodel_version\x18\x06 \x01(\t\x12\x12\n\ntakes_more\x18\x07 \x01(\x08\"B\n\x0cProposedStep\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x14\n\x0cmean_logprob\x18\x03 \x01(\x01\"\x91\x02\n\x0fProposeResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12,\n\x05steps\x18\x02 \x03(\x0b\x32\x1d.rstar.policy.v1.ProposedStep\x12\x0e\n\x06tokens\x18\x03 \x01(\r\x12\x34\n\rfinish_reason\x18\x04 \x01(\x0e\x32\x1d.rstar.policy.v1.FinishReason\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x34\n\ranswer_source\x18\x06 \x01(\x0e\x32\x1d.rstar.policy.v1.AnswerSource\x12.\n\x04more\x18\x07 \x03(\x0b\x32 .rstar.policy.v1.ProposeResponse*_\n\x0c\x41nswerSource\x12\x1d\n\x19\x41NSWER_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41NSWER_SOURCE_OUTPUT\x10\x01\x12\x16\n\x12\x41NSWER_SOURCE_TEXT\x10\x02*\x91\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STEP\x10\x01\x12\x16\n\x12\x46INISH_REASON_CODE\x10\x02\x12\x18\n\x14\x46INISH_REASON_ANSWER\x10\x03\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x04\x32\xa4\x01\n\rPolicyService\x12\x43\n\x04Info\x12\x1c.rstar.policy.v1.InfoRequest\x1a\x1d.rstar.policy.v1.InfoResponse\x12N\n\x07Propose\x12\x1f.rstar.policy.v1.ProposeRequest\x1a .rstar.policy.v1.ProposeResponse0\x01\x32S\n\x0c\x41\x64minService\x12\x43\n\x04Load\x12\x1c.rstar.policy.v1.LoadRequest\x1a\x1d.rstar.policy.v1.LoadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.common.pb.policy.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANSWERSOURCE']._serialized_start=1128
-  _globals['_ANSWERSOURCE']._serialized_end=1223
-  _globals['_FINISHREASON']._serialized_start=1226
-  _globals['_FINISHREASON']._serialized_end=1371
+  _globals['_ANSWERSOURCE']._serialized_start=1196
+  _globals['_ANSWERSOURCE']._serialized_end=1291
+  _globals['_FINISHREASON']._serialized_start=1294
+  _globals['_FINISHREASON']._serialized_end=1439
   _globals['_LOADREQUEST']._serialized_start=62
   _globals['_LOADREQUEST']._serialized_end=90
   _globals['_LOADRESPONSE']._serialized_start=92
@@ -48,13 +48,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLING']._serialized_start=555
   _globals['_SAMPLING']._serialized_end=654
   _globals['_PROPOSEREQUEST']._serialized_start=657
-  _globals['_PROPOSEREQUEST']._serialized_end=830
-  _globals['_PROPOSEDSTEP']._serialized_start=832
-  _globals['_PROPOSEDSTEP']._serialized_end=898
-  _globals['_PROPOSERESPONSE']._serialized_start=901
-  _globals['_PROPOSERESPONSE']._serialized_end=1126
-  _globals['_POLICYSERVICE']._serialized_start=1374
-  _globals['_POLICYSERVICE']._serialized_end=1538
-  _globals['_ADMINSERVICE']._serialized_start=1540
-  _globals['_ADMINSERVICE']._serialized_end=1623
+  _globals['_PROPOSEREQUEST']._serialized_end=850
+  _globals['_PROPOSEDSTEP']._serialized_start=852
+  _globals['_PROPOSEDSTEP']._serialized_end=918
+  _globals['_PROPOSERESPONSE']._serialized_start=921
+  _globals['_PROPOSERESPONSE']._serialized_end=1194
+  _globals['_POLICYSERVICE']._serialized_start=1442
+  _globals['_POLICYSERVICE']._serialized_end=1606
+  _globals['_ADMINSERVICE']._serialized_start=1608
+  _globals['_ADMINSERVICE']._serialized_end=1691
 # @@protoc_insertion_point(module_scope)

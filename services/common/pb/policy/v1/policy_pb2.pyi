@@ -302,6 +302,7 @@ class ProposeRequest(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     SAMPLING_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TAKES_MORE_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     """The search on whose behalf the call is made: 1 to 64 characters; for routing and logs only."""
     problem: _builtins.str
@@ -310,6 +311,10 @@ class ProposeRequest(_message.Message):
     """Candidates wanted, 1 to max_count."""
     model_version: _builtins.str
     """Version that must serve the call; empty for whichever is served."""
+    takes_more: _builtins.bool
+    """Whether candidates that are finished at the same time may come in one message, as
+    ProposeResponse.more.
+    """
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """The partial solution, from the first step; empty at the root."""
@@ -327,10 +332,11 @@ class ProposeRequest(_message.Message):
         count: _builtins.int = ...,
         sampling: Global___Sampling | None = ...,
         model_version: _builtins.str = ...,
+        takes_more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "model_version", b"model_version", "problem", b"problem", "sampling", b"sampling", "search_id", b"search_id", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "model_version", b"model_version", "problem", b"problem", "sampling", b"sampling", "search_id", b"search_id", "steps", b"steps", "takes_more", b"takes_more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -378,6 +384,7 @@ class ProposeResponse(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     ANSWER_SOURCE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Which of the call's candidates, 0 to count - 1."""
     tokens: _builtins.int
@@ -392,6 +399,12 @@ class ProposeResponse(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposedStep]:
         """Its steps, at least one unless the model wrote nothing."""
 
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposeResponse]:
+        """Further candidates that are finished too, to a caller who said `takes_more`; theirs have no
+        `more`.
+        """
+
     def __init__(
         self,
         *,
@@ -401,10 +414,11 @@ class ProposeResponse(_message.Message):
         finish_reason: Global___FinishReason.ValueType = ...,
         model_version: _builtins.str = ...,
         answer_source: Global___AnswerSource.ValueType = ...,
+        more: _abc.Iterable[Global___ProposeResponse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "finish_reason", b"finish_reason", "index", b"index", "model_version", b"model_version", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_source", b"answer_source", "finish_reason", b"finish_reason", "index", b"index", "model_version", b"model_version", "more", b"more", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -205,6 +205,7 @@ class ScoreRequest(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     SOLUTIONS_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     """The search on whose behalf the call is made: 1 to 64 characters; for routing and logs only."""
     problem: _builtins.str
@@ -215,6 +216,13 @@ class ScoreRequest(_message.Message):
     def solutions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartialSolution]:
         """What to score, 1 to max_batch."""
 
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoreRequest]:
+        """Further batches, of other searches and problems, scored with this one and by the same version;
+        theirs have no `more`. max_batch bounds all of them together. Only for a server that has said
+        `takes_more`. One that is refused has all of them refused.
+        """
+
     def __init__(
         self,
         *,
@@ -222,10 +230,11 @@ class ScoreRequest(_message.Message):
         problem: _builtins.str = ...,
         solutions: _abc.Iterable[Global___PartialSolution] | None = ...,
         model_version: _builtins.str = ...,
+        more: _abc.Iterable[Global___ScoreRequest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "problem", b"problem", "search_id", b"search_id", "solutions", b"solutions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "more", b"more", "problem", b"problem", "search_id", b"search_id", "solutions", b"solutions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,14 +272,19 @@ Global___Score: _TypeAlias = Score  # noqa: Y015
 
 @_typing.final
 class ScoreResponse(_message.Message):
-    """ScoreResponse holds the scores in the order of ScoreRequest.solutions."""
+    """ScoreResponse holds the scores in the order of ScoreRequest.solutions, then those of each of
+    ScoreRequest.more.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCORES_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TAKES_MORE_FIELD_NUMBER: _builtins.int
     model_version: _builtins.str
     """Version that gave them."""
+    takes_more: _builtins.bool
+    """The server reads ScoreRequest.more."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Score]:
         """One score a partial solution."""
@@ -280,10 +294,11 @@ class ScoreResponse(_message.Message):
         *,
         scores: _abc.Iterable[Global___Score] | None = ...,
         model_version: _builtins.str = ...,
+        takes_more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "scores", b"scores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "scores", b"scores", "takes_more", b"takes_more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

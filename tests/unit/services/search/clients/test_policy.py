@@ -125,3 +125,14 @@ async def test_a_policy_that_fails_for_good_is_named_and_leaves_no_place_behind(
             await draw(client, 32)
         assert replicas.gate.share.in_use == 0
         assert all(one.load == 0 for one in replicas.endpoints.values())
+
+
+async def test_candidates_that_are_finished_together_come_in_one_message() -> None:
+    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
+    async with serving(add, ScriptedPolicy(by_seed)) as target, rpc.channel(target) as channel:
+        stub = policy_pb2_grpc.PolicyServiceStub(channel)
+        sampling = policy_pb2.Sampling(seed=100)
+        for takes_more, sizes in ((True, [5]), (False, [1] * 5)):
+            request = policy_pb2.ProposeRequest(count=5, sampling=sampling, takes_more=takes_more)
+            messages = [message async for message in stub.Propose(request)]
+            assert [1 + len(message.more) for message in messages] == sizes

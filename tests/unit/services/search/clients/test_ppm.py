@@ -23,21 +23,27 @@ class CountingPpm(ScriptedPpm):
     def __init__(self) -> None:
         super().__init__(lambda steps: int(steps[-1]) / 1000)
         self.batches: list[int] = []
+        self.searches: list[list[str]] = []
         self.open_calls = 0
+        self.takes_more = True
 
     async def Score(  # noqa: N802 - the name in the contract
         self, request: ppm_pb2.ScoreRequest, context: rpc.Context
     ) -> ppm_pb2.ScoreResponse:
         """Score each partial solution."""
-        self.batches.append(len(request.solutions))
-        texts = [one.steps[-1].text for one in request.solutions]
+        solutions = [one for part in (request, *request.more) for one in part.solutions]
+        self.batches.append(len(solutions))
+        self.searches.append([part.search_id for part in (request, *request.more)])
+        texts = [one.steps[-1].text for one in solutions]
         self.open_calls += 1
         try:
             if "hang" in texts:
                 await asyncio.Event().wait()
             if "bad" in texts:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "solutions: too long")
-            return await super().Score(request, context)
+            reply = await super().Score(request, context)
+            reply.takes_more = self.takes_more
+            return reply
         finally:
             self.open_calls -= 1
 
@@ -100,3 +106,67 @@ async def test_a_ppm_that_fails_fails_all_who_wait() -> None:
         with pytest.raises(Exception, match="ppm: internal error"):
             await asyncio.gather(*calls)
         assert replicas.gate.share.in_use == 0
+
+
+async def several(replicas: Replicas, *names: str) -> list[Scorer]:
+    """Scorers of several searches, after a first call that tells what the replica takes."""
+    client = PpmClient(replicas, patience_seconds=5)
+    scorers = [client.scorer(name, f"What of {name}?") for name in names]
+    assert await score(scorers[0], "1") == [0.001]
+    return scorers
+
+
+async def test_what_several_searches_ask_in_the_same_moment_goes_in_one_call() -> None:
+    async with connected() as (scripted, replicas, _):
+        scorers = await several(replicas, *"abcd")
+        asked = [score(scorer, str(i), str(i + 10)) for i, scorer in enumerate(scorers)]
+        assert await asyncio.gather(*asked) == [[i / 1000, (i + 10) / 1000] for i in range(4)]
+        assert scripted.searches[1:] == [["a", "b", "c", "d"]]
+        assert replicas.gate.share.in_use == 0
+
+
+async def test_a_search_at_fault_is_refused_and_those_with_it_are_not() -> None:
+    async with connected() as (_, replicas, _scorer):
+        scorers = await several(replicas, *"abc")
+        calls = [score(one, text) for one, text in zip(scorers, ("1", "bad", "2"), strict=True)]
+        first, second, third = await asyncio.gather(*calls, return_exceptions=True)
+        assert (first, third) == ([0.001], [0.002])
+        assert isinstance(second, RejectedError)
+        assert replicas.gate.share.in_use == 0
+
+
+async def test_a_shared_call_goes_on_for_as_long_as_anybody_waits_for_it() -> None:
+    async with connected() as (scripted, replicas, _):
+        scorers = await several(replicas, *"ab")
+        calls = [asyncio.create_task(score(scorer, "hang")) for scorer in scorers]
+        async with asyncio.timeout(10):
+            while not scripted.open_calls:
+                await asyncio.sleep(0.001)
+        assert scripted.searches[1:] == [["a", "b"]]
+        calls[0].cancel()
+        await asyncio.wait(calls[:1])
+        # The other one's call is there still, and so are its places.
+        assert await score(scorers[0], "7") == [0.007]
+        assert (scripted.open_calls, replicas.gate.share.in_use) == (1, 1)
+        calls[1].cancel()
+        async with asyncio.timeout(10):
+            while scripted.open_calls or replicas.gate.share.in_use:
+                await asyncio.sleep(0.001)
+
+
+async def test_versions_do_not_mix_in_a_call() -> None:
+    async with connected() as (scripted, replicas, _):
+        await several(replicas, "a")
+        client = PpmClient(replicas, patience_seconds=5)
+        scorers = [client.scorer(name, "What?", version) for name, version in ("bx", "cy", "dx")]
+        calls = [score(scorer, "1") for scorer in scorers]
+        assert await asyncio.gather(*calls) == [[0.001]] * 3
+        assert sorted(scripted.searches[1:]) == [["b", "d"], ["c"]]
+
+
+async def test_a_replica_that_does_not_read_more_gets_a_call_a_search() -> None:
+    async with connected() as (scripted, replicas, _):
+        scripted.takes_more = False
+        scorers = await several(replicas, *"abc")
+        assert await asyncio.gather(*(score(one, "4") for one in scorers)) == [[0.004]] * 3
+        assert sorted(scripted.searches[1:]) == [["a"], ["b"], ["c"]]
