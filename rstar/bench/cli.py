@@ -42,8 +42,9 @@ def engine(
         Path, typer.Option(help='Problems, one JSON object a line: {"id", "question", "answer"}.')
     ] = Path("examples/problems.jsonl"),
     problems: Annotated[int, typer.Option(min=1, help="Searches at once.")] = 16,
-    warm_up: Annotated[float, typer.Option(min=1, help="Seconds that are not counted.")] = 30.0,
-    seconds: Annotated[float, typer.Option(min=5, help="Seconds that are counted.")] = 45.0,
+    warm_up: Annotated[float, typer.Option(min=1, help="Seconds that are not counted.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds that are counted.")] = 30.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of the search and the batch.")] = 2,
     batch: Annotated[int, typer.Option(min=1, help="Sequences in the engine at once.")] = 32,
     candidate_tokens: Annotated[int, typer.Option(min=16, help="Most tokens of one.")] = 128,
     expansion: Annotated[str, typer.Option(help="step or trajectory.")] = "step",
@@ -60,7 +61,8 @@ def engine(
         raise typer.BadParameter(str(error), param_hint="--file") from error
     options = {"expansion": expansion, "candidates": candidates}
     plan = engine.Plan(
-        model, questions, problems, warm_up, seconds, batch, candidate_tokens, options
+        *(model, questions, problems, warm_up, seconds, rounds, batch, candidate_tokens),
+        search=options,
     )
     figures = asyncio.run(engine.measure(plan))
     print(json.dumps(figures, indent=2) if as_json else engine.render(figures))

@@ -2,8 +2,8 @@
 
 Problems are searched side by side with a real model; what is drawn is noted between search and
 policy. Then the same engine draws the same candidates again, same prompts, seeds and limits, in a
-batch that is always full and finds all prompts in its cache. The ratio of the two rates is the
-search's efficiency.
+batch that is always full and finds all prompts in its cache. Both are repeated in turns. The ratio
+of the two rates is the search's efficiency.
 """
 
 import asyncio
@@ -11,14 +11,15 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rstar.bench import machine
+from rstar.bench.machine import Processors
 from rstar.bench.plain_batch import draw_all
-from rstar.bench.recorder import Drawn, Recorder, mean_level, tokens_between
+from rstar.bench.recorder import Drawn, Recorder, Span, mean_level, spans, tokens_between
 from rstar.bench.rig import Rig, running
-from rstar.bench.solving import Load, solve_all
+from rstar.bench.solving import solve_all
 from rstar.stack import ports
 from rstar.stack.config import LOOPBACK
 from services.common import rpc
@@ -40,6 +41,7 @@ class Plan:
         problems: searches at once.
         warm_up: seconds that are not counted at first, of the search and of the batch.
         seconds: seconds that are counted, of each.
+        rounds: how often the search and the batch take turns.
         batch: sequences that the engine computes at once.
         candidate_tokens: most new tokens of a candidate; few, so that what is in flight at the end
             is soon there and can be counted.
@@ -51,6 +53,7 @@ class Plan:
     problems: int
     warm_up: float
     seconds: float
+    rounds: int
     batch: int
     candidate_tokens: int
     search: dict[str, Any]
@@ -71,12 +74,40 @@ async def recording(policy_port: int) -> AsyncIterator[tuple[Recorder, str]]:
         await server.stop(0)
 
 
+@dataclass(slots=True)
+class _Half:
+    """The counted seconds of the search, or of the plain batch.
+
+    Attributes:
+        windows: their beginnings and ends, in monotonic seconds.
+        cores: that each process used, one entry a window.
+        processors: what became of the machine's processors, one entry a window.
+    """
+
+    windows: list[tuple[float, float]] = field(default_factory=list)
+    cores: list[dict[str, float]] = field(default_factory=list)
+    processors: list[dict[str, float]] = field(default_factory=list)
+
+    async def watch(self, rig: Rig, begin: float, seconds: float) -> None:
+        """Count from a time to come on."""
+        await asyncio.sleep(begin - time.monotonic())
+        before, own, machine = rig.cpu_seconds(), time.process_time(), Processors.now()
+        await asyncio.sleep(begin + seconds - time.monotonic())
+        used = {name: spent - before.get(name, 0.0) for name, spent in rig.cpu_seconds().items()}
+        used["bench"] = time.process_time() - own
+        self.windows.append((begin, begin + seconds))
+        self.cores.append({name: spent / seconds for name, spent in used.items()})
+        self.processors.append(Processors.now().since(machine, sum(used.values())))
+
+
 async def measure(plan: Plan) -> dict[str, Any]:
     """All figures; the keys at the top level are stable.
 
-    One engine does both: first for the searches, then for the plain batch.
+    One engine does both: first the searches, then the plain batch, and so on.
     """
     [port] = ports.free_ports(LOOPBACK, 1)
+    search, batch, again = _Half(), _Half(), list[Drawn]()
+    faults: list[str] = []
     async with (
         recording(port) as (recorder, target),
         running(
@@ -87,79 +118,98 @@ async def measure(plan: Plan) -> dict[str, Any]:
             candidate_tokens=plan.candidate_tokens,
         ) as rig,
     ):
-        load, begin, cores = await _search(plan, rig)
-        known = [one for one in recorder.drawn if one.tokens]
-        if not known:
-            faults = load.faults or "no candidate was finished in time"
-            raise RuntimeError(f"the searches drew nothing: {faults}")
-        # In the order in which they ended, the short ones would come first.
-        random.Random(0).shuffle(known)  # noqa: S311 - no secret
-        width = plan.batch + plan.batch // 4
-        # What the searches left behind is finished beside it, so the engine is never empty.
-        batch_begin = time.monotonic() + plan.warm_up
-        again = await draw_all(f"{LOOPBACK}:{port}", known, width, plan.warm_up + plan.seconds)
-        await recorder.settle()
-    first = min(one.seconds for one in load.outcomes)
-    if first < plan.warm_up + plan.seconds:
-        raise RuntimeError(f"a search ended after {first:.0f} s: {load.faults or 'exhausted'}")
-    end = begin + plan.seconds
-    searched = _rate(plan, recorder.drawn, begin) | {
-        "mean_in_flight": round(mean_level(recorder.levels, begin, end), 1),
-        "failed": len(load.faults),
-        "faults": sorted(set(load.faults))[:5],
-        "cores_used": cores,
+        for number in range(plan.rounds):
+            had = len(recorder.drawn)
+            faults += await _search(plan, number, rig, search)
+            known = [one for one in recorder.drawn[had:] if one.tokens]
+            if not known:
+                raise RuntimeError(f"the searches drew nothing: {faults or 'none was in time'}")
+            again += await _draw_again(plan, known, f"{LOOPBACK}:{port}", rig, batch)
+            await recorder.settle()
+    computed = spans([*recorder.drawn, *again], plan.batch)
+    searched = _figures(search, computed) | {
+        "mean_in_flight": _mean([mean_level(recorder.levels, *one) for one in search.windows]),
+        "failed": len(faults),
+        "faults": sorted(set(faults))[:5],
     }
-    batch = _rate(plan, [*recorder.drawn, *again], batch_begin)
-    return _report(plan, searched, batch)
+    return _report(plan, searched, _figures(batch, computed))
 
 
-async def _search(plan: Plan, rig: Rig) -> tuple[Load, float, dict[str, float]]:
-    """Search all problems side by side: what came of them, when counting began, cores used."""
+async def _search(plan: Plan, number: int, rig: Rig, half: _Half) -> list[str]:
+    """Search all problems side by side; why some failed."""
     whole = plan.warm_up + plan.seconds + _TAIL_SECONDS
     bodies = [
         {
             "problem": plan.questions[i % len(plan.questions)],
             "budget": {"rollouts": 10_000, "tokens": 1_000_000, "seconds": whole},
-            "search": {"seed": 1000 * i} | plan.search,
+            "search": {"seed": 1000 * (number * plan.problems + i)} | plan.search,
         }
         for i in range(plan.problems)
     ]
     begin = time.monotonic() + plan.warm_up
     solving = asyncio.create_task(solve_all(rig.url, bodies, seconds=whole))
-    cores = await _cores_between(rig, begin, begin + plan.seconds)
-    return await solving, begin, cores
+    await half.watch(rig, begin, plan.seconds)
+    load = await solving
+    first = min(one.seconds for one in load.outcomes)
+    if first < plan.warm_up + plan.seconds:
+        raise RuntimeError(f"a search ended after {first:.0f} s: {load.faults or 'exhausted'}")
+    return load.faults
 
 
-def _rate(plan: Plan, drawn: Sequence[Drawn], begin: float) -> dict[str, Any]:
-    """Tokens a second in the counted seconds, and of what they were."""
-    tokens = tokens_between(drawn, plan.batch, begin, begin + plan.seconds)
+async def _draw_again(
+    plan: Plan, known: Sequence[Drawn], target: str, rig: Rig, half: _Half
+) -> list[Drawn]:
+    """Keep the engine full with candidates that are known."""
+    # In the order in which they ended, the short ones would come first.
+    mixed = random.Random(0).sample(known, len(known))  # noqa: S311 - no secret
+    # What the searches left behind is finished beside it, so the engine is never empty.
+    width = plan.batch + plan.batch // 4
+    begin = time.monotonic() + plan.warm_up
+    drawing = asyncio.create_task(draw_all(target, mixed, width, plan.warm_up + plan.seconds))
+    await half.watch(rig, begin, plan.seconds)
+    return await drawing
+
+
+def _figures(half: _Half, computed: Sequence[Span]) -> dict[str, Any]:
+    """What the engine computed in the counted seconds of a half.
+
+    `tokens` over `seconds` is the rate; `mean_computing` the candidates in the engine at once;
+    `candidates` those that ended, of `tokens_a_candidate` tokens.
+    """
+    tokens = [tokens_between(computed, *window) for window in half.windows]
+    seconds = sum(end - begin for begin, end in half.windows)
+    busy = sum(
+        one.share(*window) * (one.end - one.begin) for window in half.windows for one in computed
+    )
+    ended = [
+        one.tokens for begin, end in half.windows for one in computed if begin <= one.end < end
+    ]
     return {
-        "tokens_per_second": round(tokens / plan.seconds, 1),
-        "seconds": plan.seconds,
-        "candidates": len(drawn),
-        "tokens_a_candidate": round(_mean([one.tokens for one in drawn]), 1),
+        "tokens_per_second": round(sum(tokens) / seconds, 1),
+        "tokens": round(sum(tokens)),
+        "seconds": round(seconds, 1),
+        "tokens_by_round": [round(one) for one in tokens],
+        "mean_computing": round(busy / seconds, 1),
+        "candidates": len(ended),
+        "tokens_a_candidate": _mean(ended),
+        "cores_used": _means(half.cores),
+        "processors": _means(half.processors),
     }
-
-
-async def _cores_between(rig: Rig, begin: float, end: float) -> dict[str, float]:
-    """Cores that each part uses between two times to come."""
-    await asyncio.sleep(begin - time.monotonic())
-    before, own = rig.cpu_seconds(), time.process_time()
-    await asyncio.sleep(end - time.monotonic())
-    after = rig.cpu_seconds()
-    cores = {
-        name: round((after[name] - before.get(name, 0.0)) / (end - begin), 3) for name in after
-    }
-    return cores | {"recorder": round((time.process_time() - own) / (end - begin), 3)}
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / max(len(values), 1)
+    return round(sum(values) / max(len(values), 1), 1)
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: round(sum(row[name] for row in rows) / len(rows), 3) for name in rows[0]}
 
 
 def _report(plan: Plan, searched: dict[str, Any], batch: dict[str, Any]) -> dict[str, Any]:
+    rounds = zip(searched["tokens_by_round"], batch["tokens_by_round"], strict=True)
     return {
-        "engine_utilization": round(searched["tokens_per_second"] / batch["tokens_per_second"], 3),
+        "engine_utilization": round(searched["tokens"] / max(batch["tokens"], 1), 3),
+        "utilization_by_round": [round(drawn / max(full, 1), 3) for drawn, full in rounds],
         "problems": plan.problems,
         "model": plan.model,
         "options": plan.search,
@@ -173,19 +223,25 @@ def _report(plan: Plan, searched: dict[str, Any], batch: dict[str, Any]) -> dict
 
 def render(figures: dict[str, Any]) -> str:
     """The figures as text."""
-    search, batch = figures["search"], figures["plain_batch"]
-    cores = ", ".join(f"{name} {used}" for name, used in search["cores_used"].items())
-    return "\n".join(
-        [
-            f"{figures['model']}, {figures['problems']} problems at once, {figures['machine']}",
+    rounds = ", ".join(map(str, figures["utilization_by_round"]))
+    lines = [
+        f"{figures['model']}, {figures['problems']} problems at once, {figures['machine']}",
+        f"utilization  {figures['engine_utilization']:>8}, by round {rounds}",
+    ]
+    for name in ("search", "plain_batch"):
+        half = figures[name]
+        cores = ", ".join(f"{part} {used}" for part, used in half["cores_used"].items())
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in half["processors"].items())
+        lines += [
             (
-                f"search       {search['tokens_per_second']:>8} tokens/s, {search['seconds']} s, "
-                f"{search['mean_in_flight']} candidates in flight, "
-                f"{search['tokens_a_candidate']} tokens each"
+                f"{name:12} {half['tokens_per_second']:>8} tokens/s: {half['tokens']} in "
+                f"{half['seconds']} s, {half['mean_computing']} candidates in the engine, "
+                f"{half['tokens_a_candidate']} tokens each"
             ),
-            f"plain batch  {batch['tokens_per_second']:>8} tokens/s, {batch['seconds']} s",
-            f"utilization  {figures['engine_utilization']:>8}",
-            f"cores used by process: {cores}",
-            *search["faults"],
+            f"             cores used by process: {cores}",
+            f"             of all processor time: {shares}",
         ]
+    in_flight = figures["search"]["mean_in_flight"]
+    return "\n".join(
+        [*lines, f"in flight by the search: {in_flight}", *figures["search"]["faults"]]
     )

@@ -111,20 +111,36 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
         self.levels.append((time.monotonic(), self.in_flight))
 
 
-def tokens_between(drawn: Sequence[Drawn], batch: int, begin: float, end: float) -> float:
-    """Tokens computed within a span.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When the engine computed a candidate, as far as that can be told from outside."""
+
+    begin: float
+    end: float
+    tokens: int
+
+    def share(self, begin: float, end: float) -> float:
+        """How much of it lies between two times, 0 to 1."""
+        inside = min(self.end, end) - max(self.begin, begin)
+        return inside / (self.end - self.begin) if inside > 0 else 0.0
+
+
+def spans(drawn: Sequence[Drawn], batch: int) -> list[Span]:
+    """When each candidate was computed, all of an engine's given.
 
     An engine that computes `batch` sequences at once takes them in the order in which they were
-    asked for; each one's tokens are spread evenly from when there was room for it to its end.
+    asked for: each is computed from when there was room for it to its end.
     """
-    total = 0.0
     free = [float("-inf")] * batch
-    for one in sorted(drawn, key=lambda drawn: drawn.begun):
-        start = max(one.begun, heapq.heapreplace(free, one.ended))
-        inside = min(one.ended, end) - max(start, begin)
-        if inside > 0:
-            total += one.tokens * inside / (one.ended - start)
-    return total
+    return [
+        Span(max(one.begun, heapq.heapreplace(free, one.ended)), one.ended, one.tokens)
+        for one in sorted(drawn, key=lambda drawn: drawn.begun)
+    ]
+
+
+def tokens_between(computed: Sequence[Span], begin: float, end: float) -> float:
+    """Tokens computed between two times, each candidate's spread evenly over its span."""
+    return sum(one.tokens * one.share(begin, end) for one in computed)
 
 
 def mean_level(levels: Sequence[tuple[float, int]], begin: float, end: float) -> float:
