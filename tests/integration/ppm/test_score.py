@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -61,17 +62,14 @@ async def channel(
 
 
 def request(solutions: list[list[Step]], **changes: object) -> pb.ScoreRequest:
-    return pb.ScoreRequest(
-        search_id="test",
-        problem=PROBLEM,
-        solutions=[
-            pb.PartialSolution(
-                steps=[pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps]
-            )
-            for steps in solutions
-        ],
-        **changes,
-    )
+    partial = [
+        pb.PartialSolution(
+            steps=[pb.Step(text=s.text, ends_code=s.ends_code, output=s.output) for s in steps]
+        )
+        for steps in solutions
+    ]
+    fields: dict[str, Any] = {"search_id": "test", "problem": PROBLEM, "solutions": partial}
+    return pb.ScoreRequest(**fields | changes)
 
 
 async def score(channel: grpc.aio.Channel, *args: object, **kwargs: object) -> pb.ScoreResponse:

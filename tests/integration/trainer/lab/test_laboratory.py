@@ -27,7 +27,7 @@ def test_the_command_makes_problems_and_a_base_once(
         return manifest
 
     monkeypatch.setattr(policy, "train", watched)
-    assert main([*asked, "--pretrain", "96"]) == 0
+    assert main([*asked, "--pretrain", "320"]) == 0
     train, held_out = (read_problems(folder / f"{n}.jsonl") for n in ("train", "held_out"))
     assert (len(train), len(held_out)) == (12, 6)
     assert {one.level for one in [*train, *held_out]} == {"1", "2", "3"}
@@ -44,5 +44,5 @@ def test_the_command_makes_problems_and_a_base_once(
         raise AssertionError(f"trained twice: {settings.output}")
 
     monkeypatch.setattr(policy, "train", again)
-    assert main([*asked, "--pretrain", "96"]) == 0
+    assert main([*asked, "--pretrain", "320"]) == 0
     assert store.open("policy", base.VERSION).manifest == made.manifest
