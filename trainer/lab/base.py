@@ -2,9 +2,9 @@
 
 It is pretrained by the policy's own trainer on solutions that are in form and make no sense: the
 numbers and quantities are those of the problem, in its order, but which operation joins them is
-drawn at random; and on short problems only. So it knows the grammar, and to copy and to chain; what
-the sentences mean and how to go on in longer stories, it learns by the rounds or not at all.
-Copying is learnt from the shortest stories first: from all lengths at once it takes far longer.
+drawn at random. So it knows the grammar, and to copy and to chain; what the sentences mean, it
+learns by the rounds or not at all. Copying is learnt from the shortest stories first: from all
+lengths at once it takes far longer.
 
 What `make_base` gives with the settings as they are lies in `weights/`, rounded to bfloat16.
 """
