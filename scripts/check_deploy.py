@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from scripts import operator_schemas
 from scripts.kube_tools import tool
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,8 @@ SKIPPED = {
     "CKV_K8S_35": "Redis' URL and the keys are settings like others; /proc of a pod is its own",
     "CKV_K8S_43": "the tag is the user's to give; `image.tag: v1@sha256:...` pins a digest",
 }
-# Kinds of other projects, of which Kubernetes has no schema.
+# Kinds of other projects, of which Kubernetes has no schema. operator_schemas has types of all but
+# the Gateway API's.
 FOREIGN = (
     "cert-manager.io/", "gateway.networking.k8s.io/", "keda.sh/", "monitoring.coreos.com/",
     "trainer.kubeflow.org/",
@@ -56,10 +58,10 @@ sys.exit(faults > 0)
 """
 
 
-def environment() -> Path:
-    """The folder of the tools' programs; installed where they are not there."""
+def environment(pins: tuple[str, ...]) -> Path:
+    """The folder of the programs of these packages; installed where they are not there."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rstar" / "tools"
-    key = hashlib.sha256(" ".join((*PINS, sys.version)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(" ".join((*pins, sys.version)).encode()).hexdigest()[:16]
     venv = cache / f"lint-{key}"
     if not (venv / "whole").exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -67,7 +69,7 @@ def environment() -> Path:
             [sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)], check=True
         )
         pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install"]
-        subprocess.run([*pip, "-qq", "--only-binary", ":all:", *PINS], check=True)
+        subprocess.run([*pip, "-qq", "--only-binary", ":all:", *pins], check=True)
         (venv / "whole").touch()
     return venv / "bin"
 
@@ -90,7 +92,7 @@ def run(command: list[str], text: str = "") -> str:
 
 def main() -> int:
     """Run every check; SystemExit at the first that fails."""
-    programs = environment()
+    programs = environment(PINS)
     run([str(programs / "hadolint"), *map(str, sorted((DEPLOY / "docker").glob("*.Dockerfile")))])
     compose = [str(programs / "docker-compose"), "--file", str(DEPLOY / "compose.yaml")]
     run([*compose, "--profile", "tools", "config", "--quiet"])
@@ -108,6 +110,13 @@ def main() -> int:
     objects += [("kustomize", v, o) for v in VERSIONS for o in yaml.safe_load_all(prepared)]
     native = [one for one in objects if one[2] and not one[2]["apiVersion"].startswith(FOREIGN)]
     run([str(programs / "python"), "-c", VALIDATE], json.dumps(native))
+    foreign = [
+        (source, one)
+        for source, version, one in objects
+        if one and version == VERSIONS[-1] and one["apiVersion"] in operator_schemas.TYPES
+    ]
+    types = environment(operator_schemas.PINS) / "python"
+    run([str(types), operator_schemas.__file__], json.dumps(foreign))
 
     with tempfile.TemporaryDirectory() as folder:
         # Of objects that are the same in several files, checkov has to read one.
@@ -118,7 +127,10 @@ def main() -> int:
         skip = ("--skip-check", ",".join(SKIPPED))
         checkov = [str(programs / "python"), str(programs / "checkov")]
         run([*checkov, "--file", str(file), *options, *skip])
-    print(f"check_deploy: {len(native)} objects of {len(VALUES)} files of values, 3 versions")
+    print(
+        f"check_deploy: {len(native)} objects of {len(VALUES)} files of values, 3 versions; "
+        f"{len(foreign)} of operators"
+    )
     return 0
 
 

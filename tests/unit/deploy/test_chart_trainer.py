@@ -102,6 +102,7 @@ def test_kubeflow_gets_the_same_pod(render: Render) -> None:
     found = jobs(render(**TRAINED))
     runtime, job = found["TrainingRuntime r-train-ppm"], found["TrainJob r-train-ppm"]
     assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    assert job["spec"]["trainer"] == {"numProcPerNode": 1}
     (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     one = container(replicated["template"]["spec"]["template"])
     # The name and the command by which the operator knows where to put torchrun's variables.
