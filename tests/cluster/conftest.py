@@ -64,10 +64,10 @@ async def cluster(
 async def _make_volumes(api: Api, folder: Path, model: StoredModel) -> None:
     """What an administrator without a provisioner makes by hand: volumes for models and Redis."""
     await asyncio.to_thread(_fill, folder, model)
-    for name, size, mode in (
-        ("models", "5Gi", "ReadWriteOnce"),
-        ("redis", "1Gi", "ReadWriteOnce"),
-        ("data", "2Gi", "ReadWriteMany"),
+    for name, claim, size, mode in (
+        ("models", "rstar-models", "5Gi", "ReadWriteOnce"),
+        ("redis", "data-rstar-redis-0", "1Gi", "ReadWriteOnce"),
+        ("data", "rstar-data", "2Gi", "ReadWriteMany"),
     ):
         path = folder / name
         volume = _named("PersistentVolume", name)
@@ -75,6 +75,9 @@ async def _make_volumes(api: Api, folder: Path, model: StoredModel) -> None:
             "capacity": {"storage": size},
             "accessModes": [mode],
             "persistentVolumeReclaimPolicy": "Retain",
+            # Otherwise whoever claims first gets what the controller knows by then, and Redis
+            # sits on the models.
+            "claimRef": {"namespace": NAMESPACE, "name": claim},
             "hostPath": {"path": str(path)},
         }
         await api.create("/api/v1/persistentvolumes", volume)
