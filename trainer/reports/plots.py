@@ -33,6 +33,8 @@ def curves(
     path: Path, series: Mapping[str, Sequence[Point]], *, x: str, y: str, log: bool = False
 ) -> None:
     """Write a plot of named series, their points joined in the order of x, with error bars."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure()
     for name, points in series.items():
         ordered = sorted(points, key=lambda point: point.x)
@@ -53,6 +55,9 @@ def curves(
             )
     if log:
         axes.set_xscale("log")
+    elif all(point.x == round(point.x) for points in series.values() for point in points):
+        # Rounds and the like: there is nothing between them.
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(alpha=0.3)
