@@ -11,9 +11,12 @@ from services.common.pb.ppm.v1 import ppm_pb2, ppm_pb2_grpc
 
 
 def short(request: policy_pb2.ProposeRequest, index: int) -> policy_pb2.ProposeResponse:
-    """Two steps, no two alike; of four solutions three answer 2, in three ways of writing."""
+    """Two steps, no two alike; of eight solutions seven answer 2, in three ways of writing.
+
+    So many that no scores, which are spread at random, let the eighth win.
+    """
     number = request.sampling.seed + index
-    value = ("2", "2.0", "'4/2'", "3")[number % 4]
+    value = ("2", "2.0", "'4/2'", "2", "2.0", "'4/2'", "2", "3")[number % 8]
     ends = [f"# Step {len(request.steps) + 1}: print, variant {number}\nprint({value})"]
     begins = [] if request.steps else [f"# Step 1: count {number}\nn = {number}"]
     return scripted.candidate(*begins, *ends)
