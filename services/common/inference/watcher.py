@@ -73,6 +73,7 @@ class Watcher:
         target: Callable[[], Awaitable[str | None]],
         load: Callable[[str], Awaitable[Loaded]],
         deaths: Callable[[str], int] = lambda version: 0,
+        alarm: Callable[[float], None] = lambda failing: None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -81,11 +82,13 @@ class Watcher:
             target: where the alias points; None for no alias. Raises ModelError.
             load: serves a version. Raises ModelError or EngineError.
             deaths: how often this process has died in loading a version.
+            alarm: told 1 where what the alias points to is left alone, 0 once it is served.
         """
         self._settings = settings
         self._target = target
         self._load = load
         self._deaths = deaths
+        self._alarm = alarm
         self._wake = asyncio.Event()
         self._followed: str | None = None
         self._failed_for: str | None = None
@@ -117,13 +120,22 @@ class Watcher:
             self._unreachable = True
             return
         self._unreachable = False
-        if target is None or target == self._followed:
+        # An alias that comes back from what failed is followed too: its version is asked for again.
+        if target is None or (target == self._followed and self._failed_for is None):
             return
-        if self._failed_for != target:
+        moved = self._failed_for != target
+        if moved:
             self._failures, self._not_before = 0, 0.0
-        if time.monotonic() < self._not_before or self._deaths(target) >= MAX_DEATHS:
-            return
         self._failed_for = target
+        if self._deaths(target) >= MAX_DEATHS:
+            if moved:
+                log.error("left alone: this service died in loading it", model=target)
+                self._alarm(1)
+            return
+        if time.monotonic() >= self._not_before:
+            await self._try(target)
+
+    async def _try(self, target: str) -> None:
         try:
             await self._load(target)
         except (ModelError, EngineError):
@@ -131,7 +143,8 @@ class Watcher:
             pause = self._settings.poll_seconds * 2**self._failures
             self._not_before = time.monotonic() + min(pause, LONGEST_PAUSE_SECONDS)
             return
-        self._followed, self._failures = target, 0
+        self._followed, self._failed_for, self._failures = target, None, 0
+        self._alarm(0)
 
 
 async def follow(host: Host[Model], alias: str, settings: ModelSettings) -> None:
@@ -140,7 +153,8 @@ async def follow(host: Host[Model], alias: str, settings: ModelSettings) -> None
     async def target() -> str | None:
         return await asyncio.to_thread(host.store.aliases.target, host.kind, alias)
 
-    watcher = Watcher(settings, target, host.load, host.memory.deaths)
+    alarm = host.meters.failing.set
+    watcher = Watcher(settings, target, host.load, host.memory.deaths, alarm)
     served = host.current.manifest.version if host.current else None
     async with asyncio.TaskGroup() as group:
         group.create_task(watcher.run(served), name="watch-alias")

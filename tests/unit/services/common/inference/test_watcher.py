@@ -1,17 +1,20 @@
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from services.common.inference import watcher
+from services.common.inference import last_good, watcher
 from services.common.inference.engine import EngineError
 from services.common.inference.host import Loaded
 from services.common.inference.last_good import LastGood
 from services.common.inference.settings import ModelSettings
-from services.common.inference.watcher import Watcher
+from services.common.inference.watcher import Watcher, follow
 from services.common.models.errors import ModelDamaged, ModelError, ModelNotFound, StoreUnreachable
 from services.common.models.store import ModelStore
 from tests.support.folders import make_folder
+from tests.unit.services.common.inference.test_host import World
 
 SETTINGS = ModelSettings(poll_seconds=3600)
 
@@ -98,6 +101,69 @@ async def test_a_version_that_kills_the_process_is_left_alone(place: Place) -> N
     place.target = "two"
     await follower.look()
     assert place.tried == ["two"]
+
+
+async def test_the_alarm_ends_where_the_alias_is_rolled_back(tmp_path: Path) -> None:
+    """What the runbook tells an operator to do; the version is served already."""
+    async with following(tmp_path) as world:
+        world.no_proof.add("two")
+        point(world, "two")
+        await alarms(world, 1)
+        point(world, "one")
+        await alarms(world, 0)
+        assert await world.serves() == "one"
+        assert world.reloads[-2:] == ["two", "one"], "tried, and taken back"
+
+
+async def test_what_is_left_alone_for_its_deaths_raises_the_alarm(tmp_path: Path) -> None:
+    async with following(tmp_path) as world:
+        for _ in range(last_good.MAX_DEATHS):
+            world.host.memory.begin("two")
+        point(world, "two")
+        await alarms(world, 1)
+        assert (await world.serves(), world.reloads) == ("one", [])
+        point(world, "one")
+        await alarms(world, 0)
+
+
+async def test_an_alias_that_comes_back_is_followed_over_an_admins_wish(tmp_path: Path) -> None:
+    async with following(tmp_path) as world:
+        world.no_start.add("large")
+        point(world, "large")
+        await alarms(world, 1)
+        await world.host.load("two")
+        point(world, "one")
+        async with asyncio.timeout(20):
+            while await world.serves() != "one":
+                await asyncio.sleep(0.005)
+        await alarms(world, 0)
+
+
+@contextlib.asynccontextmanager
+async def following(folder: Path) -> AsyncIterator[World]:
+    """A host that serves "one" and follows `production`, which points there."""
+    world = World(folder, poll_seconds=0.01)
+    point(world, "one")
+    await world.host.load("one")
+    task = asyncio.create_task(follow(world.host, "production", world.settings))
+    try:
+        yield world
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def point(world: World, version: str) -> None:
+    before = world.store.aliases.target("policy", "production")
+    world.store.aliases.move("policy", "production", version, by="test", expect=before)
+
+
+async def alarms(world: World, value: int) -> None:
+    """Return once the alarm metric has a value."""
+    async with asyncio.timeout(20):
+        while world.metric("reload_failing") != value:
+            await asyncio.sleep(0.005)
 
 
 async def test_a_store_that_is_down_is_no_end(place: Place, follower: Watcher) -> None:
