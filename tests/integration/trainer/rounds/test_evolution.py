@@ -21,7 +21,7 @@ LEVELS = (1,)
 ROUNDS = 2
 PROBLEMS, HELD_OUT = 96, 64
 MINUTES = 15
-pytestmark = [pytest.mark.model, pytest.mark.timeout(2 * MINUTES * 60)]
+pytestmark = [pytest.mark.laboratory, pytest.mark.timeout(2 * MINUTES * 60)]
 
 
 def configuration(folder: Path) -> dict[str, Any]:
