@@ -49,8 +49,18 @@ class Admin(Generic[Model]):
             raise rpc.StatusError(grpc.StatusCode.FAILED_PRECONDITION, str(error)) from error
 
     async def _load(self, name: str) -> Loaded:
-        version = await asyncio.to_thread(self._host.store.resolve, self._host.kind, name)
-        return await self._host.load(version)
+        failing = self._host.meters.failing
+        try:
+            version = await asyncio.to_thread(self._host.store.resolve, self._host.kind, name)
+            loaded = await self._host.load(version)
+        except ModelNotFound:
+            raise  # a slip of the pen, which the caller is told of
+        except (ModelError, EngineError):
+            failing.set("admin", failing=True)
+            raise
+        # Says nothing of what the alias points to.
+        failing.set("admin", failing=False)
+        return loaded
 
     def _check(self, context: rpc.Context) -> None:
         shown = dict(context.invocation_metadata() or ()).get("authorization", "")

@@ -252,12 +252,10 @@ class Host(Generic[Model]):
     def _failed(self, version: str, error: Exception) -> None:
         self.memory.end(version, good=False)
         self.meters.failures.inc()
-        self.meters.failing.set(1)
         served = self._current.manifest.version if self._current else None
         log.error("cannot load", model=version, serving=served, reason=str(error))
 
     def _report(self, loaded: Loaded) -> None:
-        self.meters.failing.set(0)
         if loaded.how != "started":
             self.meters.reloads.labels(loaded.how).inc()
             self.meters.pause.observe(loaded.pause_seconds)

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Literal
 
 from prometheus_client import (
     REGISTRY,
@@ -15,6 +16,23 @@ from prometheus_client import (
 from services.common import rpc
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+Wish = Literal["setting", "admin"]
+"""Whose version is to be served: that of the setting, mostly an alias, or the admin's."""
+
+
+class Alarm:
+    """A gauge at 1 for as long as any wish is not granted: one wish says nothing of the other."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._raised: set[Wish] = set()
+
+    def set(self, wish: Wish, *, failing: bool) -> None:
+        """Raise the alarm for a wish, or end it."""
+        (self._raised.add if failing else self._raised.discard)(wish)
+        self._gauge.set(1 if self._raised else 0)
 
 
 class ReloadMeters:
@@ -33,10 +51,12 @@ class ReloadMeters:
             "Versions that could not be loaded; the version before them is still served.",
             registry=registry,
         )
-        self.failing = Gauge(
-            f"{prefix}_reload_failing",
-            "1 while the version that should be served is not, because it cannot be loaded.",
-            registry=registry,
+        self.failing = Alarm(
+            Gauge(
+                f"{prefix}_reload_failing",
+                "1 while the version that should be served is not, because it cannot be loaded.",
+                registry=registry,
+            )
         )
         self.pause = Histogram(
             f"{prefix}_reload_pause_seconds",

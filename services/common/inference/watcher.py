@@ -56,6 +56,7 @@ async def start(host: Host[Model], name: str, *, may_lack: bool = False) -> str 
         except (ModelError, EngineError) as error:
             failures.append(error)
         else:
+            host.meters.failing.set("setting", failing=bool(failures))
             return name
     if failures:
         raise failures[0]
@@ -73,7 +74,8 @@ class Watcher:
         target: Callable[[], Awaitable[str | None]],
         load: Callable[[str], Awaitable[Loaded]],
         deaths: Callable[[str], int] = lambda version: 0,
-        alarm: Callable[[float], None] = lambda failing: None,
+        alarm: Callable[[bool], None] = lambda failing: None,
+        served: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Nothing happens before `run`.
 
@@ -82,13 +84,15 @@ class Watcher:
             target: where the alias points; None for no alias. Raises ModelError.
             load: serves a version. Raises ModelError or EngineError.
             deaths: how often this process has died in loading a version.
-            alarm: told 1 where what the alias points to is left alone, 0 once it is served.
+            alarm: told whether what the alias points to cannot be served.
+            served: the version that is served, whoever asked for it.
         """
         self._settings = settings
         self._target = target
         self._load = load
         self._deaths = deaths
         self._alarm = alarm
+        self._served = served
         self._wake = asyncio.Event()
         self._followed: str | None = None
         self._failed_for: str | None = None
@@ -130,21 +134,22 @@ class Watcher:
         if self._deaths(target) >= MAX_DEATHS:
             if moved:
                 log.error("left alone: this service died in loading it", model=target)
-                self._alarm(1)
+                self._alarm(True)
             return
-        if time.monotonic() >= self._not_before:
+        if time.monotonic() >= self._not_before or self._served() == target:
             await self._try(target)
 
     async def _try(self, target: str) -> None:
         try:
             await self._load(target)
         except (ModelError, EngineError):
+            self._alarm(True)
             self._failures += 1
             pause = self._settings.poll_seconds * 2**self._failures
             self._not_before = time.monotonic() + min(pause, LONGEST_PAUSE_SECONDS)
             return
         self._followed, self._failed_for, self._failures = target, None, 0
-        self._alarm(0)
+        self._alarm(False)
 
 
 async def follow(host: Host[Model], alias: str, settings: ModelSettings) -> None:
@@ -153,11 +158,18 @@ async def follow(host: Host[Model], alias: str, settings: ModelSettings) -> None
     async def target() -> str | None:
         return await asyncio.to_thread(host.store.aliases.target, host.kind, alias)
 
-    alarm = host.meters.failing.set
-    watcher = Watcher(settings, target, host.load, host.memory.deaths, alarm)
-    served = host.current.manifest.version if host.current else None
+    def alarm(failing: bool) -> None:
+        host.meters.failing.set("setting", failing=failing)
+        if not failing:
+            # All is as it should be: what an admin once wanted is over.
+            host.meters.failing.set("admin", failing=False)
+
+    def served() -> str | None:
+        return host.current.manifest.version if host.current else None
+
+    watcher = Watcher(settings, target, host.load, host.memory.deaths, alarm, served)
     async with asyncio.TaskGroup() as group:
-        group.create_task(watcher.run(served), name="watch-alias")
+        group.create_task(watcher.run(served()), name="watch-alias")
         if settings.redis_url:
             listening = nudge.listen(settings.redis_url, host.kind, watcher.nudge)
             group.create_task(listening, name="listen-for-nudges")

@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
+from services.common import rpc
 from services.common.inference import last_good, watcher
+from services.common.inference.admin import Admin
 from services.common.inference.engine import EngineError
 from services.common.inference.host import Loaded
 from services.common.inference.last_good import LastGood
+from services.common.inference.meters import ReloadMeters
 from services.common.inference.settings import ModelSettings
 from services.common.inference.watcher import Watcher, follow
 from services.common.models.errors import ModelDamaged, ModelError, ModelNotFound, StoreUnreachable
@@ -131,12 +136,60 @@ async def test_an_alias_that_comes_back_is_followed_over_an_admins_wish(tmp_path
         world.no_start.add("large")
         point(world, "large")
         await alarms(world, 1)
-        await world.host.load("two")
+        await as_admin(world, "two")
+        assert world.metric("reload_failing") == 1, "what the alias points to still fails"
         point(world, "one")
         async with asyncio.timeout(20):
             while await world.serves() != "one":
                 await asyncio.sleep(0.005)
         await alarms(world, 0)
+
+
+async def test_the_alarm_ends_where_an_admin_loads_what_the_alias_points_to(
+    tmp_path: Path,
+) -> None:
+    async with following(tmp_path) as world:
+        world.no_start.add("large")
+        point(world, "large")
+        await alarms(world, 1)
+        world.no_start.clear()
+        await as_admin(world, "large")
+        await alarms(world, 0)
+
+
+async def test_what_an_admin_asks_for_in_vain_raises_the_alarm_too(tmp_path: Path) -> None:
+    async with following(tmp_path) as world:
+        world.no_proof.add("two")
+        with pytest.raises(rpc.StatusError, match="no numbers"):
+            await as_admin(world, "two")
+        assert world.metric("reload_failing") == 1
+        with pytest.raises(rpc.StatusError, match="absent"):
+            await as_admin(world, "absent")
+        world.no_proof.clear()
+        await as_admin(world, "two")
+        assert world.metric("reload_failing") == 0
+
+
+async def test_a_start_on_an_older_version_raises_the_alarm(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    point(world, "one")
+    point(world, "two")
+    world.no_start.add("two")
+    await watcher.start(world.host, "production")
+    assert (await world.serves(), world.metric("reload_failing")) == ("one", 1)
+
+
+class AdminCall:
+    """The call of somebody who holds the token."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", "Bearer secret"),)
+
+
+async def as_admin(world: World, version: str) -> None:
+    """Ask for a version as `AdminService.Load` does."""
+    admin = Admin(world.host, SecretStr("secret"))
+    await admin.load(version, AdminCall())  # type: ignore[arg-type]  # a double
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +247,7 @@ class FakeHost:
         self.memory = memory
         self.bad = bad
         self.tried: list[str] = []
+        self.meters = ReloadMeters("policy", CollectorRegistry())
 
     async def load(self, version: str) -> Loaded:
         self.tried.append(version)
