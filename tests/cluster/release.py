@@ -17,8 +17,8 @@ CHART = REPO / "deploy" / "helm" / "rstar"
 _HELM_SECONDS = 600
 
 
-class HelmFailed(Exception):  # noqa: N818 - what happened
-    """helm ended with an error; says its words."""
+class CommandFailed(Exception):  # noqa: N818 - what happened
+    """helm or kubectl ended with an error; says its words."""
 
 
 class JobFailed(Exception):  # noqa: N818 - what happened
@@ -61,17 +61,21 @@ class Release:
         return await self._run("uninstall", NAME)
 
     async def _run(self, *words: str) -> str:
-        command = [*words, "--namespace", NAMESPACE, "--wait", "--timeout", f"{_HELM_SECONDS}s"]
+        wait = ("--wait", "--timeout", f"{_HELM_SECONDS}s")
+        return await self._command(self._helm, *words, "--namespace", NAMESPACE, *wait)
+
+    async def _command(self, program: str, *words: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            self._helm,
-            *command,
+            program,
+            *words,
             env=self._env,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         said, _ = await asyncio.wait_for(process.communicate(), _HELM_SECONDS + 60)
         if process.returncode:
-            raise HelmFailed(f"helm {' '.join(command)}: {said.decode()}")
+            command = " ".join((Path(program).name, *words))
+            raise CommandFailed(f"{command}: {said.decode()}")
         return said.decode()
 
     async def pods(self, component: str) -> list[Object]:
@@ -114,6 +118,20 @@ class Release:
         if found is None:
             raise LookupError("the chart has made no key")
         return base64.b64decode(found["data"]["admin-key"]).decode()
+
+    async def rotate_admin_key(self, key: str) -> None:
+        """Put another into the Secret, as an administrator does."""
+        await self._api.patch(
+            f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-auth",
+            {"stringData": {"admin-key": key}},
+        )
+
+    async def restart(self, component: str) -> None:
+        """`kubectl rollout restart` of a Deployment, and wait until it is over."""
+        deployment = f"deployment/{NAME}-{component}"
+        for words in (("restart",), ("status", f"--timeout={_HELM_SECONDS}s")):
+            command = (words[0], deployment, *words[1:], "--namespace", NAMESPACE)
+            await self._command(str(tool("kubectl")), "rollout", *command)
 
     async def leftovers(self) -> list[str]:
         """What the release has left in its namespace, by kind and name."""

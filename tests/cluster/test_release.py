@@ -3,21 +3,27 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from rstar.client import AsyncClient, Retry, Solution
-from tests.cluster.conftest import HARVESTED, PROBLEMS, Cluster
+from rstar.client import AsyncClient, Denied, Retry, Solution
+from tests.cluster.conftest import HARVESTED, IMAGE_USER, PROBLEMS, Cluster
 from tests.cluster.release import values
+from tests.support.training import losses, make_base, sums
 from trainer.harvest.run import HarvestFolder
 from trainer.harvest.summary import summarise
+from trainer.training.files import write
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 BUDGET = {"rollouts": 4, "tokens": 400, "seconds": 300}
 SEARCH = {"candidates": 2}
+TRAINING_STEPS = 6
+NEW_KEY = "rotated-" + "0123456789abcdef" * 2
 
 
 @contextlib.asynccontextmanager
@@ -137,6 +143,61 @@ async def test_a_harvest_job_searches_every_problem(cluster: Cluster) -> None:
     summary = summarise(harvest)
     assert (summary.items, summary.done, summary.failed) == (HARVESTED, HARVESTED, 0)
     assert summary.nodes > 0
+
+
+async def test_a_training_job_trains_with_two_processes(cluster: Cluster) -> None:
+    data = cluster.volumes / "data"
+    await asyncio.to_thread(fill_training, data)
+    run = {
+        "kind": "policy",
+        "processes": 2,
+        "config": {
+            "data": ["/data/rows.jsonl"],
+            "base": "/data/base",
+            "output": "/data/trained",
+            "sharding": "fsdp",
+            "max_steps": TRAINING_STEPS,
+            "batch": 16,
+            "micro_batch": 8,
+            "log_steps": 1,
+            "held_out": 0.2,
+            "learning_rate": 1e-2,
+            "epochs": 4,
+            "report_to": [],
+        },
+    }
+    await cluster.release.upgrade(
+        *values(
+            trainer__training__runs={"tried": run},
+            trainer__data__persistence={"size": "2Gi"},
+            trainer__env=[{"name": "OMP_NUM_THREADS", "value": "1"}],
+        )
+    )
+    await cluster.release.finished("train")
+    trained = losses(data / "trained")
+    assert len(trained) == TRAINING_STEPS
+    assert trained[-1] < trained[0]
+    assert list((data / "trained" / "model").glob("*.safetensors"))
+
+
+def fill_training(folder: Path) -> None:
+    """A random model and rows to train it with, as the Job finds them below /data."""
+    make_base(folder / "base")
+    write(folder / "rows.jsonl", sums(64))
+    for path in (*folder.rglob("*"), folder):
+        shutil.chown(path, IMAGE_USER, IMAGE_USER)
+
+
+async def test_another_admin_key_takes_over_with_a_restart(cluster: Cluster) -> None:
+    old = await cluster.release.admin_key()
+    await cluster.release.rotate_admin_key(NEW_KEY)
+    await cluster.release.restart("search")
+    url = f"http://{await cluster.release.address('search')}"
+    async with client_of(cluster) as client:
+        assert (await client.solve(problem(3), BUDGET, SEARCH)).usage.rollouts > 0
+    async with AsyncClient(url, api_key=old) as stale:
+        with pytest.raises(Denied):
+            await stale.solve(problem(3), BUDGET, SEARCH)
 
 
 async def test_roll_back(cluster: Cluster) -> None:

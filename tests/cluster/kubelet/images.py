@@ -65,8 +65,9 @@ def make_tools(folder: Path, redis_cli: str) -> None:
     folder.mkdir()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     (folder / "python").symlink_to(Path(sys.base_prefix) / "bin" / f"python{version}")
-    (folder / "rstar").write_text('#!/bin/sh\nexec python -m rstar.main "$@"\n')
-    (folder / "rstar").chmod(0o755)
+    for name, module in (("rstar", "rstar.main"), ("torchrun", "torch.distributed.run")):
+        (folder / name).write_text(f'#!/bin/sh\nexec python -m {module} "$@"\n')
+        (folder / name).chmod(0o755)
     server = redis_server.binary()
     packages = next(p for p in sys.path if p.endswith("site-packages"))
     (folder / "valkey-server").symlink_to(Path("/opt/packages") / server.relative_to(packages))
