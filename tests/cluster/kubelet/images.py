@@ -39,7 +39,7 @@ def find(reference: str, tools: Path) -> Image:
         raise UnknownImage(reference)
     packages = next(p for p in sys.path if p.endswith("site-packages"))
     mounts = {
-        "/opt/packages": packages,
+        "/opt/site-packages": packages,
         "/opt/rstar": str(REPO),
         "/opt/tools": str(tools),
     }
@@ -47,7 +47,7 @@ def find(reference: str, tools: Path) -> Image:
         mounts[sys.base_prefix] = sys.base_prefix  # where its libraries look for each other
     env = {
         "PATH": "/opt/tools:/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": "/opt/rstar:/opt/packages",
+        "PYTHONPATH": "/opt/rstar:/opt/site-packages",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
     }
@@ -70,5 +70,5 @@ def make_tools(folder: Path, redis_cli: str) -> None:
         (folder / name).chmod(0o755)
     server = redis_server.binary()
     packages = next(p for p in sys.path if p.endswith("site-packages"))
-    (folder / "valkey-server").symlink_to(Path("/opt/packages") / server.relative_to(packages))
+    (folder / "valkey-server").symlink_to(Path("/opt/site-packages") / server.relative_to(packages))
     (folder / "valkey-cli").symlink_to(redis_cli)
