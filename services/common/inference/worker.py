@@ -17,11 +17,26 @@ class WeightsExchange:
         layer has none of.
         """
         worker: Any = self
+        before = {layer: layer.cpu_linear for layer in self._packed()}
         worker.reload_weights(weights_path=path)
-        for layer in _tied(worker.model_runner.get_model()):
-            if hasattr(layer, "cpu_linear"):
+        stale = [layer for layer in self._packed() if layer.cpu_linear is before.get(layer)]
+        fresh = {
+            layer.weight.data_ptr(): layer.cpu_linear
+            for layer in self._packed()
+            if layer not in stale
+        }
+        for layer in stale:
+            # The same weight has been packed for the embedding: a third of the exchange's time.
+            if (packed := fresh.get(layer.weight.data_ptr())) is not None:
+                layer.cpu_linear = packed
+            else:
                 layer.quant_method.process_weights_after_loading(layer)
         return_freed_memory()
+
+    def _packed(self) -> list[Any]:
+        """Layers that share their weight with another one and compute with a packed copy of it."""
+        worker: Any = self
+        return [one for one in _tied(worker.model_runner.get_model()) if hasattr(one, "cpu_linear")]
 
 
 def return_freed_memory() -> None:

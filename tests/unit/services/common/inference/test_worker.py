@@ -57,6 +57,25 @@ def test_a_tied_head_computes_with_the_new_weights() -> None:
     assert torch.equal(model.head.cpu_linear(torch.ones(1, 2)), torch.full((1, 3), 14.0))
 
 
+def test_a_weight_that_two_layers_share_is_packed_once() -> None:
+    import torch
+
+    model = make_model(tied=True)
+    model.other.weight = model.head.weight
+    worker = Worker(model)
+    reload = worker.reload_weights
+
+    def packing(*, weights_path: str) -> None:
+        reload(weights_path=weights_path)
+        model.other.pack(model.other)
+
+    worker.reload_weights = packing  # type: ignore[method-assign]  # it packs what it has loaded
+    worker.exchange_weights("new")
+    assert model.head.cpu_linear is model.other.cpu_linear
+    assert (model.head.packings, model.other.packings) == (1, 2)
+    assert torch.equal(model.head.cpu_linear(torch.ones(1, 2)), torch.full((1, 3), 14.0))
+
+
 def test_layers_of_their_own_are_left_to_the_reload() -> None:
     model = make_model(tied=False)
     Worker(model).exchange_weights("new")
