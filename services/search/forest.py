@@ -134,8 +134,14 @@ class Forest:
         leader = self.ballot.leader
         if leader is None or leader.best is None:
             return []
-        tree = self.trees[leader.best_tree]
+        tree = self.trees[self.best_tree]
         return [(node, tree.q(node)) for node in leader.best.path()]
+
+    @property
+    def best_tree(self) -> int:
+        """The tree of the best solution; 0 while there is no answer."""
+        leader = self.ballot.leader
+        return leader.best_tree if leader else 0
 
     def _tree_of(self, trial_id: int) -> Tree:
         return self.trees[trial_id % len(self.trees)]

@@ -88,6 +88,7 @@ class LogView:
             nodes=[self._node(tree, node, node in best) for node in fresh],
             updates=[_update(tree, node) for node in _touched(tree, expanded)],
             best=[node.id for node in best],
+            best_tree=forest.best_tree,
             progress=told.progress,
         )
 

@@ -138,6 +138,7 @@ class TrialEvent(BaseModel):
         "with the root's votes R: q = (value - sum(v) + 2 * sum(v[a] * R[a]) / sum(R)) / visits."
     )
     best: list[str] = Field(description="Ids of the best solution so far, its first step first.")
+    best_tree: int = Field(0, description="The tree that it stands in.")
     progress: Progress
 
 

@@ -57,7 +57,7 @@ async def test_a_node_shows_its_step_and_the_keyboard_walks_the_tree(visit: Open
     async with visit() as page:
         await ask(page)
         await ended(page)
-        await page.locator(".dot").nth(1).click()
+        await page.locator('.dot[aria-level="2"] > .shape').first.click()
         card = page.locator(".card")
         await expect(card.locator("pre code")).to_contain_text(re.compile(r"n = \d+|print"))
         await expect(card.locator(".figures")).to_contain_text("Visits")

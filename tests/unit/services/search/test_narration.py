@@ -14,6 +14,7 @@ from services.search.schemas import Progress, SolveRequest, Usage
 from services.search.store.entry import Entry, entry_id, position
 from services.search.store.events import Failed, LogError, Started, TrialTold, TrialUsage
 from services.search.tree import Expanded
+from services.search.views import TrialEvent
 from tests.support.search_world import World, config, grow
 
 if TYPE_CHECKING:
@@ -133,3 +134,19 @@ async def test_an_entry_that_makes_no_tree_ends_every_following(trial: int) -> N
 def test_an_entry_out_of_turn_is_refused() -> None:
     with pytest.raises(ValueError, match="entry 2 does not come after 0"):
         Narration(ID).tell(LOG[1])
+
+
+def test_the_best_path_stands_in_the_tree_that_is_named() -> None:
+    shape = config(trees=3, candidates=2)
+    view, forest = LogView(ID), Forest(shape)
+    events = grow(Forest(shape), World(5, shape), trials=40)
+    view.fold(Entry(entry_id(1), Started(SolveRequest(problem="?"), shape, seed=7, ppm=None)))
+    elsewhere = 0
+    for number, event in enumerate(events, 2):
+        progress = Progress(search_id=ID, answer=None, confidence=0, usage=Usage())
+        brought = view.fold(Entry(entry_id(number), TrialTold(event, TrialUsage(), progress)))
+        forest.apply(event)
+        assert isinstance(brought, TrialEvent)
+        assert set(brought.best) <= forest.trees[brought.best_tree].nodes.keys()
+        elsewhere += bool(brought.best) and brought.best_tree != brought.tree
+    assert elsewhere

@@ -1,61 +1,63 @@
 // The answer so far, how sure the search is, what it has spent, and what else it found.
 
-import { answer, element, svg } from "./text.js";
+import { ConfidenceChart } from "./confidence_chart.js";
+import { answer, element } from "./text.js";
 
-const WIDTH = 240;
-const HEIGHT = 60;
+const SHOWN = 8;
 
-export function showAnswer(pane, model) {
-  const value = pane.querySelector(".answer-value");
-  value.replaceChildren(model.answer === null ? "none yet" : answer(model.answer));
-  pane.querySelector(".answer-confidence").textContent =
-    model.answer === null ? "" : `${percent(model.confidence)} of the weight`;
-  drawConfidence(pane.querySelector(".confidence"), model.history);
-  showMeters(pane.querySelector(".meters"), model);
-  showAlternatives(pane.querySelector(".alternatives tbody"), model.alternatives());
-}
+export class AnswerView {
+  #seen = new Map(); // what each part shows
 
-function drawConfidence(chart, history) {
-  const title = chart.querySelector("title");
-  const values = history.length === 1 ? [history[0], history[0]] : history; // a line needs two ends
-  const step = WIDTH / Math.max(values.length - 1, 1);
-  const points = values.map(({ confidence }, i) => `${(i * step).toFixed(1)},${(HEIGHT - 2 - confidence * (HEIGHT - 4)).toFixed(1)}`);
-  const line = svg("polyline", { points: points.join(" ") });
-  const changes = history
-    .map((one, i) => ({ ...one, i }))
-    .filter((one, i) => i > 0 && one.answer !== history[i - 1].answer)
-    .map((one) => svg("line", { class: "change", x1: one.i * step, x2: one.i * step, y1: 0, y2: HEIGHT }));
-  const last = history.at(-1);
-  title.textContent = last
-    ? `Confidence over ${history.length} trials, now ${percent(last.confidence)}; the answer changed ${changes.length} times`
-    : "Confidence over the trials";
-  chart.replaceChildren(title, ...changes, line);
-}
+  constructor(pane) {
+    this.pane = pane;
+    this.chart = new ConfidenceChart(pane.querySelector(".confidence"));
+  }
 
-function showMeters(list, model) {
-  const usage = model.usage;
-  const budget = model.started?.budget;
-  const rows = !usage || !budget ? [] : [
-    ["Tokens", usage.policy_tokens, budget.tokens],
-    ["Rollouts", usage.rollouts, budget.rollouts],
-    ["Seconds", usage.seconds, budget.seconds],
-  ];
-  list.replaceChildren(
-    ...rows.flatMap(([name, spent, limit]) => [
+  show(model) {
+    const found = model.answer;
+    this.#fill(".answer-value", found, () => [found === null ? "none yet" : answer(found)]);
+    const sure = found === null ? "" : `${percent(model.confidence)} of the weight`;
+    this.#fill(".answer-confidence", sure, () => [sure]);
+    this.chart.show(model.history);
+    this.#showMeters(model);
+    this.#showAlternatives(model.alternatives());
+  }
+
+  // Parts are written where what they show has changed, so that a selection in them stays.
+  #fill(selector, value, make) {
+    const said = JSON.stringify(value);
+    if (this.#seen.get(selector) === said) return;
+    this.#seen.set(selector, said);
+    this.pane.querySelector(selector).replaceChildren(...make());
+  }
+
+  #showMeters(model) {
+    const usage = model.usage;
+    const budget = model.started?.budget;
+    const rows = !usage || !budget ? [] : [
+      ["Tokens", usage.policy_tokens, budget.tokens],
+      ["Rollouts", usage.rollouts, budget.rollouts],
+      ["Seconds", usage.seconds, budget.seconds],
+    ];
+    this.#fill(".meters", rows, () => rows.flatMap(([name, spent, limit]) => [
       element("dt", {}, name),
       element("dd", {},
         element("meter", { min: 0, max: limit, value: Math.min(spent, limit), "aria-label": name }),
-        ` ${round(spent)} of ${round(limit)}`),
-    ]),
-  );
-}
+        element("span", {}, `${round(spent)} of ${round(limit)}`)),
+    ]));
+  }
 
-function showAlternatives(body, alternatives) {
-  body.replaceChildren(
-    ...alternatives.slice(0, 8).map((one) =>
-      element("tr", {}, element("td", {}, answer(one.answer)), element("td", {}, percent(one.weight)), element("td", {}, String(one.trajectories))),
-    ),
-  );
+  #showAlternatives(alternatives) {
+    const rows = alternatives.slice(0, SHOWN).map((one) => [one.answer, percent(one.weight), one.trajectories]);
+    const more = alternatives.length - rows.length;
+    this.pane.querySelector(".alternatives").hidden = !rows.length;
+    this.#fill(".alternatives tbody", rows, () => rows.map(([text, weight, count]) =>
+      element("tr", {},
+        element("td", {}, answer(text)),
+        element("td", { class: "n" }, weight),
+        element("td", { class: "n" }, String(count)))));
+    this.#fill(".alternatives-more", more, () => [more > 0 ? `and ${more} more` : ""]);
+  }
 }
 
 function percent(share) {

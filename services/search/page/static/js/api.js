@@ -1,5 +1,7 @@
 // The REST API as the page uses it: requests with the key, and event streams that survive a break.
 
+import { uniqueId } from "./text.js";
+
 const KEY = "rstar-api-key";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
@@ -45,7 +47,7 @@ export async function request(path, { method = "GET", body, signal, head = {} } 
 
 // Repeating a lost request with the same key finds the search that it began.
 export async function begin(problem) {
-  const head = { "Idempotency-Key": crypto.randomUUID() };
+  const head = { "Idempotency-Key": uniqueId("page") };
   for (let attempt = 0; ; attempt += 1) {
     try {
       const response = await request("solve", { method: "POST", body: { ...problem, async: true }, head });

@@ -1,9 +1,10 @@
 // One search on the page: its tree, answer, cards and time slider. Two panes stand side by side.
 
 import * as api from "./api.js";
-import { showAnswer } from "./answer_view.js";
+import { AnswerView } from "./answer_view.js";
 import * as exports from "./exports.js";
-import { showNode } from "./node_card.js";
+import { oncePerFrame } from "./frames.js";
+import { NodeCard } from "./node_card.js";
 import { SearchModel } from "./search_model.js";
 import { withMath } from "./text.js";
 import { TreeView } from "./tree_view.js";
@@ -22,7 +23,8 @@ export class Pane {
   #live = true; // showing the newest moment, not one of the past
   #leaving = new AbortController();
   #connection = "";
-  #drawing = false;
+  #problem = null; // as it is shown
+  #draws = oncePerFrame(() => this.#draw());
 
   constructor(id, { onEnd, onClose, onChange }) {
     this.id = id;
@@ -30,7 +32,15 @@ export class Pane {
     this.onChange = onChange;
     const template = document.getElementById("pane-template");
     this.element = template.content.firstElementChild.cloneNode(true);
-    this.tree = new TreeView(this.#find(".tree"), (node) => showNode(this.#find(".card"), node, this.shown));
+    this.answer = new AnswerView(this.element);
+    this.card = new NodeCard(this.#find(".card"));
+    this.tree = new TreeView(this.#find(".tree"), {
+      onChoose: (node) => this.card.show(node, this.shown),
+      onOpen: () => this.card.focus(),
+    });
+    this.#find(".card").addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#find(".tree").focus();
+    });
     this.#find(".permalink").href = `?search=${encodeURIComponent(id)}`;
     this.#find(".time").addEventListener("input", () => this.#travel());
     this.element.addEventListener("click", (event) => this.#do(event.target.dataset?.do, onClose));
@@ -38,7 +48,7 @@ export class Pane {
   }
 
   get running() {
-    return this.#model.status === "waiting" || this.#model.status === "running";
+    return this.#model.running;
   }
 
   // Follows the search's log from its beginning; ends with it.
@@ -53,7 +63,7 @@ export class Pane {
     } catch (error) {
       this.#model.status = "failed";
       this.#model.error = { title: error.message };
-      this.#later();
+      this.#draws.later();
     }
     this.onEnd();
   }
@@ -74,21 +84,12 @@ export class Pane {
   #take(event) {
     this.#events.push(event);
     this.#model.apply(event);
-    this.#later();
+    this.#draws.later();
   }
 
   #connected(state) {
     this.#connection = state;
-    this.#later();
-  }
-
-  #later() {
-    if (this.#drawing) return;
-    this.#drawing = true;
-    requestAnimationFrame(() => {
-      this.#drawing = false;
-      this.#draw();
-    });
+    this.#draws.later();
   }
 
   #travel() {
@@ -96,21 +97,30 @@ export class Pane {
     const at = Number(time.value);
     this.#live = at >= this.#events.length;
     this.shown = this.#live ? this.#model : SearchModel.fold(this.#events.slice(0, at));
-    this.#draw();
+    this.#draws.later();
   }
 
   #draw() {
     if (this.#live) this.shown = this.#model;
     const model = this.shown;
-    if (model.started) this.#find(".pane-problem").replaceChildren(withMath(model.started.problem));
-    this.#find(".pane-state").textContent = this.#state();
+    this.#head(model);
     const time = this.#find(".time");
     time.max = this.#events.length;
     if (this.#live) time.value = this.#events.length;
-    this.#find(".time-label").textContent = `${model.trials} of ${this.#model.trials} trials`;
+    const moment = `${model.trials} of ${this.#model.trials} trials`;
+    write(this.#find(".time-label"), moment);
+    time.setAttribute("aria-valuetext", moment);
     this.tree.show(model);
-    showAnswer(this.element, model);
+    this.answer.show(model);
+    if (this.tree.chosen) this.card.show(this.tree.chosen, model);
     this.onChange();
+  }
+
+  #head(model) {
+    write(this.#find(".pane-state"), this.#state());
+    if (!model.started || this.#problem === model.started.problem) return;
+    this.#problem = model.started.problem;
+    this.#find(".pane-problem").replaceChildren(withMath(this.#problem));
   }
 
   #state() {
@@ -125,9 +135,9 @@ export class Pane {
   #do(what, onClose) {
     const name = `rstar-${this.id}`;
     const actions = {
-      fit: () => this.tree.fit(),
-      in: () => this.tree.zoom(1.25),
-      out: () => this.tree.zoom(0.8),
+      fit: () => this.tree.camera.fit(),
+      in: () => this.tree.camera.zoom(1.25),
+      out: () => this.tree.camera.zoom(0.8),
       markdown: () => exports.save(`${name}.md`, "text/markdown", exports.markdown(this.shown)),
       json: () => exports.save(`${name}.json`, "application/json", exports.json(this.shown)),
       svg: () => exports.save(`${name}.svg`, "image/svg+xml", exports.picture(this.#find(".tree"))),
@@ -135,4 +145,9 @@ export class Pane {
     };
     actions[what]?.();
   }
+}
+
+// A live region speaks whenever it is written, so it is written only when it says something new.
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

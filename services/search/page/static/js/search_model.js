@@ -11,18 +11,23 @@ export class SearchModel {
     this.status = "waiting";
     this.nodes = new Map(); // by keyOf(tree, id), parents before children
     this.roots = [];
-    this.best = new Set();
+    this.best = new Set(); // keys of the best path's nodes, the problem's too
     this.progress = null;
     this.history = []; // confidence after each trial
     this.solution = null;
     this.error = null;
     this.trials = 0;
+    this.totals = new Map(); // by tree: the votes at its root, counted
   }
 
   static fold(events) {
     const model = new SearchModel();
     for (const event of events) model.apply(event);
     return model;
+  }
+
+  get running() {
+    return this.status === "waiting" || this.status === "running";
   }
 
   get guided() {
@@ -70,7 +75,9 @@ export class SearchModel {
       const node = this.nodes.get(keyOf(tree, update.id));
       if (node) Object.assign(node, { visits: update.visits, value: update.value, votes: update.votes, storedQ: update.q });
     }
-    this.best = new Set(data.best.map((id) => keyOf(data.best_tree ?? tree, id)));
+    this.totals.set(tree, sum(Object.values(this.nodes.get(keyOf(tree, ROOT)).votes)));
+    const path = data.best.length ? [ROOT, ...data.best] : [];
+    this.best = new Set(path.map((id) => keyOf(data.best_tree, id)));
     this.progress = data.progress;
     this.trials += 1;
     this.history.push({ at: data.at, confidence: data.progress.confidence, answer: data.progress.answer });
@@ -81,15 +88,22 @@ export class SearchModel {
     this.status = data.solution.stop_reason === "cancelled" ? "cancelled" : "finished";
   }
 
+  isBest(node) {
+    return this.best.has(node.key);
+  }
+
   // Without a PPM a solution is worth 2p - 1, p being the share of all solutions that agree with it,
   // so every Q moves with the votes at the root.
   q(node) {
     if (this.guided || !node.visits) return node.storedQ;
-    const all = this.nodes.get(keyOf(node.tree, ROOT)).votes;
-    const total = sum(Object.values(all));
+    const total = this.totals.get(node.tree);
     if (!total) return node.value / node.visits;
-    const own = sum(Object.values(node.votes));
-    const agreeing = sum(Object.entries(node.votes).map(([answer, n]) => n * (all[answer] ?? 0)));
+    const all = this.nodes.get(keyOf(node.tree, ROOT)).votes;
+    let [own, agreeing] = [0, 0];
+    for (const answer in node.votes) {
+      own += node.votes[answer];
+      agreeing += node.votes[answer] * (all[answer] ?? 0);
+    }
     return (node.value - own + (2 * agreeing) / total) / node.visits;
   }
 

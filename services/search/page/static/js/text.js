@@ -69,3 +69,9 @@ export function svg(name, attributes = {}) {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 }
+
+// crypto.randomUUID is there only over HTTPS and on this machine; the page is served over plain HTTP too.
+export function uniqueId(prefix = "id") {
+  const words = crypto.getRandomValues(new Uint32Array(4));
+  return `${prefix}-${[...words].map((word) => word.toString(16).padStart(8, "0")).join("")}`;
+}
