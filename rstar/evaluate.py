@@ -303,7 +303,12 @@ def _rules(text: str) -> tuple[str, str]:
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", show_default=False)],
     out: Annotated[
-        Path, typer.Option(file_okay=False, help="Folder of the page and its pictures.")
+        Path,
+        typer.Option(
+            file_okay=False,
+            help="Folder of the page and its pictures. One in HOME/reports is linked from the live "
+            "page.",
+        ),
     ] = Path("report"),
 ) -> None:
     """Write a page: accuracy against tokens, the paper's figures, problems won and lost."""

@@ -86,7 +86,11 @@ def report(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON list of rounds.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder of the page; `report` in the evolution's."),
+        typer.Option(
+            file_okay=False,
+            help="Folder of the page; `report` in the evolution's. One in HOME/reports is linked "
+            "from the live page.",
+        ),
     ] = None,
 ) -> None:
     """Write a page with the rounds that are done: accuracy, coverage, pairs, calibration, time."""

@@ -1,5 +1,6 @@
 """What the stack on one machine is made of, as its user chooses it."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -48,6 +49,11 @@ class StackConfig:
     def redis_folder(self) -> Path:
         """Where a Redis started here keeps its data."""
         return self.home / "redis"
+
+    @property
+    def reports_folder(self) -> Path:
+        """Folder whose reports the page links, where the environment names no other."""
+        return Path(os.environ.get("RSTAR_SEARCH_REPORTS") or self.home / "reports")
 
     @property
     def store_folder(self) -> Path:

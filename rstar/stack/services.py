@@ -87,6 +87,7 @@ def search_unit(config: StackConfig, at: Addresses, *, own_redis: bool) -> Unit:
             policy_target=f"{LOOPBACK}:{at.policy}",
             ppm_target=f"{LOOPBACK}:{at.ppm}",
             sandbox_target=f"{LOOPBACK}:{at.sandbox}",
+            reports=config.reports_folder,
         ),
         http_probe(f"{at.url}/ready"),
         at.url,

@@ -43,6 +43,7 @@ class Stack:
                 self._config, folder.url if folder else self._config.redis_url
             )
             await preflight.check(self._config, self.at, own_redis=folder is not None)
+            self._config.reports_folder.mkdir(parents=True, exist_ok=True)
             units = stack_units(self._config, self.at, folder)
             self.supervisor = await exits.enter_async_context(Supervisor(units, self._journal))
             self._exits = exits.pop_all()

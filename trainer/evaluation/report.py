@@ -18,8 +18,6 @@ from trainer.evaluation.tree_files import TreeFiles
 from trainer.reports import page, plots
 from trainer.trees import SearchTree
 
-PAGE_FILE = "report.html"
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -99,7 +97,7 @@ def write(runs: Sequence[Run], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     suites = {name: list(group) for name, group in itertools.groupby(_by_suite(runs), _suite_of)}
     analyses = {run.name: found for run in runs if (found := run.analysis()) is not None}
-    path = folder / PAGE_FILE
+    path = folder / page.FILE
     page.render(
         "evaluation.html",
         path,

@@ -1,9 +1,12 @@
 """HTML pages from templates, in one file each beside their pictures."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+FILE: Final = "report.html"
+"""The page's name in its folder: by it the search service finds what it links."""
 
 
 def percent(share: float) -> str:

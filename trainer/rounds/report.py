@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from trainer.reports import plots
-from trainer.reports.page import render
+from trainer.reports.page import FILE, render
 from trainer.rounds.results import Measured, RoundResult
 
-PAGE: Final = "index.html"
 ACCURACY: Final = "accuracy.png"
 COVERAGE: Final = "coverage.png"
 ROWS: Final = "rows.png"
@@ -29,7 +28,7 @@ def write(name: str, results: Sequence[RoundResult], folder: Path) -> Path:
     _plot(results, folder)
     render(
         "evolution.html",
-        folder / PAGE,
+        folder / FILE,
         title=f"Evolution {name}",
         rounds=results,
         levels=sorted({level for one in results for level in one.harvest.coverage}),
@@ -39,7 +38,7 @@ def write(name: str, results: Sequence[RoundResult], folder: Path) -> Path:
         tokens=sum(one.tokens for one in results),
         hours=sum(one.seconds for one in results) / 3600,
     )
-    return folder / PAGE
+    return folder / FILE
 
 
 def _plot(results: Sequence[RoundResult], folder: Path) -> None:

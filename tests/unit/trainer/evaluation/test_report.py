@@ -4,12 +4,13 @@ from pathlib import Path
 import pytest
 
 from trainer.evaluation.records import RatedAnswer, Record, RunError, Usage
-from trainer.evaluation.report import PAGE_FILE, read_run, write
+from trainer.evaluation.report import read_run, write
 from trainer.evaluation.rules import choices
 from trainer.evaluation.summary import summarise
 from trainer.evaluation.tree_files import TreeFiles
 from trainer.found_tree import FoundTree
 from trainer.problems.problem import Problem
+from trainer.reports.page import FILE
 from trainer.trees import ROOT_ID, TreeNode
 
 PROBLEMS = [Problem("a", "Is 1 < 2 & 3?", "1", "Level 2"), Problem("b", "q", "2")]
@@ -71,7 +72,7 @@ def folders(tmp_path: Path) -> list[Path]:
 def test_runs_stand_beside_each_other_and_the_paper(folders: list[Path], tmp_path: Path) -> None:
     path = write([read_run(folder) for folder in folders], tmp_path / "report")
     page = path.read_text()
-    assert path.name == PAGE_FILE
+    assert path.name == FILE
     assert (path.parent / "gsm8k.png").is_file()
     assert (path.parent / "reliability.png").is_file()
     assert "50.0 %" in page

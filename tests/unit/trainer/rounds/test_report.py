@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from services.search.page.site import Report, find_reports
 from trainer.rounds import report
 from trainer.rounds.evolve import read_round, round_folder
 from trainer.rounds.progress import read_progress
@@ -89,6 +90,13 @@ def test_the_page_shows_every_round(tmp_path: Path) -> None:
     for name in (report.ACCURACY, report.COVERAGE, report.ROWS, report.PPM, report.RELIABILITY):
         assert name in text
         assert (page.parent / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_search_service_finds_it(tmp_path: Path) -> None:
+    report.write("lab", [result(1, 0.4)], tmp_path / "first")
+    assert find_reports(tmp_path) == [
+        Report(title="Evolution lab", path="reports/first/report.html")
+    ]
 
 
 def test_no_round_is_no_report(tmp_path: Path) -> None:
