@@ -107,7 +107,7 @@ async def test_past_searches_are_found_and_set_side_by_side(visit: Open) -> None
         await page.fill("#history-filter", "first question")
         rows = page.locator("#history tbody tr")
         await expect(rows).to_have_count(1)
-        await rows.first.get_by_role("button", name="Beside").click()
+        await rows.first.get_by_role("button", name=re.compile("^Beside")).click()
         await expect(page.locator(".pane")).to_have_count(2)
         await expect(page.locator(".pane-problem").nth(1)).to_have_text(
             "A first question of its own"

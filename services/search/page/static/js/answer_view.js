@@ -3,10 +3,11 @@
 import { ConfidenceChart } from "./confidence_chart.js";
 import { answer, element } from "./text.js";
 
-const SHOWN = 8;
+const SHOWN = 6; // answers, until all are asked for
 
 export class AnswerView {
   #seen = new Map(); // what each part shows
+  #all = false;
 
   constructor(pane) {
     this.pane = pane;
@@ -48,15 +49,24 @@ export class AnswerView {
   }
 
   #showAlternatives(alternatives) {
-    const rows = alternatives.slice(0, SHOWN).map((one) => [one.answer, percent(one.weight), one.trajectories]);
-    const more = alternatives.length - rows.length;
+    const rows = alternatives.slice(0, this.#all ? alternatives.length : SHOWN).map((one) => [one.answer, percent(one.weight), one.trajectories]);
     this.pane.querySelector(".alternatives").hidden = !rows.length;
     this.#fill(".alternatives tbody", rows, () => rows.map(([text, weight, count]) =>
       element("tr", {},
         element("td", {}, answer(text)),
         element("td", { class: "n" }, weight),
         element("td", { class: "n" }, String(count)))));
-    this.#fill(".alternatives-more", more, () => [more > 0 ? `and ${more} more` : ""]);
+    const more = this.pane.querySelector('[data-do="alternatives"]');
+    more.hidden = alternatives.length <= SHOWN;
+    more.setAttribute("aria-expanded", String(this.#all));
+    this.#fill('[data-do="alternatives"]', [this.#all, alternatives.length], () => [
+      this.#all ? "Fewer" : `All ${alternatives.length} answers`,
+    ]);
+  }
+
+  toggleAll(model) {
+    this.#all = !this.#all;
+    this.#showAlternatives(model.alternatives());
   }
 }
 

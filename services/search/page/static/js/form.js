@@ -38,7 +38,7 @@ export class Form {
     }
     for (const name of SHAPE) {
       const default_ = options[name]?.default;
-      this.form.elements[name].placeholder = default_ ?? "";
+      if (default_ !== undefined && default_ !== null) this.form.elements[name].placeholder = default_;
     }
     const budget = schemas.Budget?.properties ?? {};
     for (const name of ["tokens", "rollouts", "seconds"]) {

@@ -9,18 +9,21 @@ import { element } from "./text.js";
 const find = (id) => document.getElementById(id);
 const panes = [];
 const notice = find("notice");
+let asking = false;
 
 const form = new Form(find("ask"), ask);
 const history_ = new History(find("history"), { onOpen: (id) => show([id]), onCompare: beside });
 
 async function ask(problem) {
-  find("solve").disabled = true;
+  asking = true;
+  refresh();
   notice.textContent = "";
   try {
     show([await api.begin(problem)]);
   } catch (error) {
     tell(error);
   } finally {
+    asking = false;
     refresh();
   }
 }
@@ -34,7 +37,7 @@ function show(ids, { push = true } = {}) {
 }
 
 function open(id) {
-  const pane = new Pane(id, { onEnd: refresh, onClose: leave, onChange: refresh });
+  const pane = new Pane(id, { onEnd: refresh, onFault: tell, onClose: leave, onChange: refresh });
   panes.push(pane);
   find("panes").append(pane.element);
   pane.run();
@@ -64,7 +67,7 @@ function remember() {
 function refresh() {
   const running = panes.filter((pane) => pane.running);
   find("stop").disabled = !running.length;
-  find("solve").disabled = false;
+  find("solve").disabled = asking;
   find("panes").classList.toggle("two", panes.length === 2);
   for (const pane of panes) pane.allowClosing(panes.length === 2);
 }
@@ -81,7 +84,7 @@ find("stop").addEventListener("click", async () => {
 
 function tell(error) {
   notice.textContent = error.message;
-  if (error.status === 401 || error.status === 403) find("key-dialog").showModal();
+  if ((error.status === 401 || error.status === 403) && !find("key-dialog").open) find("key-dialog").showModal();
 }
 
 function drawer(button, section, onOpen) {
@@ -100,7 +103,12 @@ find("show-key").addEventListener("click", () => {
   find("key-dialog").showModal();
 });
 find("key-dialog").addEventListener("close", () => {
-  if (find("key-dialog").returnValue === "save") api.key.set(find("key").value.trim());
+  if (find("key-dialog").returnValue !== "save") return;
+  api.key.set(find("key").value.trim());
+  notice.textContent = "";
+  restore(); // what was refused is asked again
+  adopt();
+  if (!find("history").hidden) history_.open();
 });
 
 addEventListener("popstate", () => restore());

@@ -70,5 +70,5 @@ function scrolled(className, name, text) {
 }
 
 function paragraph(className, content) {
-  return element("p", { class: className }, content);
+  return element("p", { class: className || null, tabindex: className ? 0 : null }, content);
 }

@@ -26,9 +26,10 @@ export class Pane {
   #problem = null; // as it is shown
   #draws = oncePerFrame(() => this.#draw());
 
-  constructor(id, { onEnd, onClose, onChange }) {
+  constructor(id, { onEnd, onFault, onClose, onChange }) {
     this.id = id;
     this.onEnd = onEnd;
+    this.onFault = onFault;
     this.onChange = onChange;
     const template = document.getElementById("pane-template");
     this.element = template.content.firstElementChild.cloneNode(true);
@@ -64,6 +65,7 @@ export class Pane {
       this.#model.status = "failed";
       this.#model.error = { title: error.message };
       this.#draws.later();
+      this.onFault(error);
     }
     this.onEnd();
   }
@@ -138,6 +140,7 @@ export class Pane {
       fit: () => this.tree.camera.fit(),
       in: () => this.tree.camera.zoom(1.25),
       out: () => this.tree.camera.zoom(0.8),
+      alternatives: () => this.answer.toggleAll(this.shown),
       markdown: () => exports.save(`${name}.md`, "text/markdown", exports.markdown(this.shown)),
       json: () => exports.save(`${name}.json`, "application/json", exports.json(this.shown)),
       svg: () => exports.save(`${name}.svg`, "image/svg+xml", exports.picture(this.#find(".tree"))),
