@@ -1,6 +1,7 @@
 """Moving aliases: `rstar models alias|promote|rollback|history`, and who did it."""
 
 import getpass
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,12 @@ class PromotionRefused(ModelError):  # noqa: N818 - what happened
 
 
 def who() -> str:
-    """The person at this terminal, as histories name them."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """The person at this terminal, as histories name them; in a container perhaps a bare number."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # Python before 3.13, and since
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def point(store: ModelStore, kind: Kind, alias: str, version: str, *, reason: str = "") -> Move:
