@@ -38,9 +38,20 @@ Config = Annotated[
     typer.Option("--config", exists=True, dir_okay=False, help="What the evolution is made of."),
 ]
 
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="RSTAR_STORE",
+        help="Model store of the services that the configuration names, a folder or a URL such as "
+        "s3://bucket/models; by default the folder in RSTAR_HOME, where a stack of one's own has "
+        "its models.",
+    ),
+]
+
 
 @app.callback()
-def evolve(context: typer.Context, config: Config = None) -> None:
+def evolve(context: typer.Context, config: Config = None, store: Store = None) -> None:
     """Run all rounds, from where an earlier run stopped.
 
     Exit codes: 0 all rounds are done; 2 bad configuration or data; 4 it could not go on; 130
@@ -51,7 +62,12 @@ def evolve(context: typer.Context, config: Config = None) -> None:
     from rstar import signals
 
     asked = _load(config)
-    raise typer.Exit(signals.run(_evolve(asked)))
+    if store and not asked.services.search:
+        raise typer.BadParameter(
+            "--store (RSTAR_STORE): a stack of one's own serves the store in RSTAR_HOME; "
+            "name services.search, or leave the store away"
+        )
+    raise typer.Exit(signals.run(_evolve(asked, store)))
 
 
 @app.command()
@@ -138,7 +154,7 @@ def _done(asked: "EvolveConfig") -> "list[RoundResult]":
     return [one for one in found if one is not None]
 
 
-async def _evolve(asked: "EvolveConfig") -> int:
+async def _evolve(asked: "EvolveConfig", location: str | None) -> int:
     from rich.console import Console
 
     from rstar.evolve_view import View, table
@@ -167,7 +183,7 @@ async def _evolve(asked: "EvolveConfig") -> int:
         *(DamagedPart, QueueDown, FleetDown, TrainingFailed, MeasuringFailed),
     )
     err = Console(stderr=True, highlight=False)
-    store = ModelStore()
+    store = ModelStore(location)
     try:
         with View(err) as view:
             services: Services = (
