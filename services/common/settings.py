@@ -32,7 +32,7 @@ class ServiceSettings(BaseSettings):
         "empty for none.",
     )
     trace_share: float = Field(
-        1.0, ge=0, le=1, description="Share of the solves that are traced, where they begin here."
+        0.1, ge=0, le=1, description="Share of the solves that are traced, where they begin here."
     )
     tls_cert: Path | None = Field(
         None, description="Certificate chain (PEM) to serve TLS with; none serves in the clear."

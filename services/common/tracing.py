@@ -5,12 +5,14 @@ return at once, channels and servers get no interceptors.
 """
 
 import contextlib
+import contextvars
 from collections.abc import Iterator
 from typing import Any
 
 _HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 _MANY = "RunMany"
+_UNTRACED = 1
 
 _provider: Any = None
 _tracer: Any = None
@@ -86,6 +88,25 @@ def span_under(above: str, name: str, **attributes: str | int | float | bool) ->
             yield
     finally:
         context.detach(token)
+
+
+def untraced() -> contextvars.Context:
+    """The current context, in which nothing is traced, neither here nor by those whom it calls.
+
+    For what is done for several traces at once: it must not end up in one of them, nor begin one.
+    """
+    context = contextvars.copy_context()
+    if _tracer is not None:
+        context.run(_leave_trace)
+    return context
+
+
+def _leave_trace() -> None:
+    from opentelemetry import context, trace
+
+    # A valid parent that is not sampled: with none, the sampler might begin a trace.
+    ids = trace.SpanContext(_UNTRACED, _UNTRACED, is_remote=False, trace_flags=trace.TraceFlags(0))
+    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
 
 
 def traceparent() -> str:

@@ -1,9 +1,11 @@
 """The gRPC face of the PPM."""
 
+import contextlib
+
 import grpc
 from prometheus_client import Gauge, Histogram
 
-from services.common import rpc
+from services.common import rpc, tracing
 from services.common.inference.admin import Admin
 from services.common.inference.gate import Gate
 from services.common.inference.serving import Serving
@@ -66,7 +68,11 @@ class PpmServicer(pb_grpc.PpmServiceServicer):
         async def work(served: Served) -> tuple[str, list[Score]]:
             return served.version, await score(served, batches)
 
-        with self._gate.hold(count):
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._gate.hold(count))
+            for one in (request, *request.more):
+                above, size = one.traceparent, len(one.solutions)
+                held.enter_context(tracing.span_under(above, "score", solutions=size, call=count))
             BATCH.observe(count)
             version, scores = await self._serving.use(request.model_version, work)
         return pb.ScoreResponse(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import grpc
 
+from services.common import tracing
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc
 from services.common.steps import Step
@@ -120,6 +121,7 @@ class Score(NamedTuple):
 class _Wish:
     solution: pb.PartialSolution
     timeout_seconds: float
+    traceparent: str
     score: "asyncio.Future[Score]"
 
 
@@ -158,9 +160,10 @@ class Scorer:
         DependencyError; RejectedError where one of them is refused. Leaving the call takes them
         out of the queue, and ends a call that nobody waits for any more.
         """
-        loop = asyncio.get_running_loop()
+        loop, above = asyncio.get_running_loop(), tracing.traceparent()
         wishes = [
-            _Wish(_solution(steps), timeout_seconds, loop.create_future()) for steps in solutions
+            _Wish(_solution(steps), timeout_seconds, above, loop.create_future())
+            for steps in solutions
         ]
         self._wishes.extend(wishes)
         self._gathering.add(self, len(wishes), is_last=not self._coming())
@@ -175,8 +178,9 @@ class Scorer:
         """Ask for what waits, unless as many calls as may be are under way."""
         if self._wishes and len(self._calls) < _CALLS:
             batch: list[_Wish] = []
-            # What is added before it begins goes along.
-            task = asyncio.create_task(self._score_next(batch))
+            # What is added before it begins goes along. It is begun by whoever asks last, of any
+            # search, whose trace it is not in.
+            task = asyncio.create_task(self._score_next(batch), context=tracing.untraced())
             self._calls[task] = batch
             task.add_done_callback(self._call_ended)
 
@@ -231,6 +235,8 @@ class Scorer:
             problem=self._problem,
             solutions=[wish.solution for wish in batch],
             model_version=self._version,
+            # Trials whose steps are scored together share the span of the first.
+            traceparent=batch[0].traceparent,
         )
 
         async def attempt(endpoint: Endpoint, left: float) -> pb.ScoreResponse:

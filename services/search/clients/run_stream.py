@@ -1,7 +1,6 @@
 """Runs of one sandbox replica over one long call, which costs less than a call a step."""
 
 import asyncio
-import contextvars
 import itertools
 import time
 from collections import deque
@@ -74,8 +73,8 @@ class _Call:
         self.is_over = False
         self.has_answered = False
         self._takes_more = False
-        # It outlives the search that opens it, so it must not carry that one's context.
-        context = contextvars.Context()
+        # It outlives the search that opens it, so it must not be in that one's trace.
+        context = tracing.untraced()
         # The stubs want an iterator of requests, which gRPC does without where they are written.
         self._stream: Any = context.run(cast("Any", stub.RunMany))
         self._waiting: dict[int, _Run] = {}

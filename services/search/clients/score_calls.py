@@ -4,7 +4,6 @@ A call costs both sides what many scores cost, whatever it holds.
 """
 
 import asyncio
-import contextvars
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -52,8 +51,7 @@ class ScoreCalls:
 
         Leaving the call ends what nobody else waits for.
         """
-        # A trace goes along with a call, not with a part of one.
-        if not self._takes_more or tracing.trace_id():
+        if not self._takes_more:
             return await self._alone(request, timeout_seconds)
         loop = asyncio.get_running_loop()
         asked = _Asked(request, timeout_seconds, loop.create_future())
@@ -75,8 +73,8 @@ class ScoreCalls:
         waiting, self._asked = self._asked, {}
         for asked in waiting.values():
             for part in _parts([one for one in asked if not one.reply.done()]):
-                # A call of several searches carries the context of none.
-                call = asyncio.create_task(self._call(part), context=contextvars.Context())
+                # A call of several searches is in the trace of none; each part names its own.
+                call = asyncio.create_task(self._call(part), context=tracing.untraced())
                 self._calls[call] = part
                 call.add_done_callback(self._calls.pop)
 

@@ -4,9 +4,11 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from rstar.stack.ports import free_ports
 from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
+from tests.support.collector import Collector, collecting
 from tests.support.model_service import connect, started
 
 CALL_SECONDS = 300
@@ -16,10 +18,17 @@ PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are le
 
 
 class Policy:
-    """A served policy and what tests ask of it."""
+    """A served policy and what tests ask of it.
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    Attributes:
+        metrics_url: where Prometheus reads it.
+        collector: of its traces.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, metrics_url: str, collector: Collector) -> None:
         self.stub = pb_grpc.PolicyServiceStub(channel)
+        self.metrics_url = metrics_url
+        self.collector = collector
 
     def call(
         self, count: int = 1, *, timeout: float = CALL_SECONDS, **changes: object
@@ -51,14 +60,19 @@ async def policy(
 ) -> AsyncIterator[Policy]:
     """A server of the smallest model."""
     log = tmp_path_factory.mktemp("policy") / "log"
+    (port,) = free_ports("127.0.0.1", 1)
     settings = {
         "store": smollm2.path.parent.parent,
         "model": smollm2.manifest.version,
         "max_in_flight": MAX_IN_FLIGHT,
         "max_count": MAX_IN_FLIGHT,
         "kv_cache_gib": 0.5,
+        "metrics_port": port,
     }
-    async with started("policy", log, **settings) as server:
+    async with (
+        collecting() as (collector, endpoint),
+        started("policy", log, trace_endpoint=endpoint, **settings) as server,
+    ):
         channel = await connect(server)
-        yield Policy(channel)
+        yield Policy(channel, f"http://127.0.0.1:{port}/metrics", collector)
         await channel.close()

@@ -2,14 +2,18 @@
 
 import asyncio
 import re
+import secrets
 
 import grpc
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
+from tests.support.prometheus import promtool
 
 pytestmark = [
     pytest.mark.model,
@@ -182,3 +186,47 @@ async def _refusal(policy: Policy) -> grpc.aio.AioRpcError | None:
     except grpc.aio.AioRpcError as error:
         return error
     return None
+
+
+async def scraped(policy: Policy) -> tuple[str, dict[str, float]]:
+    """What Prometheus reads: the text, and the sum of each sample over its labels."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(policy.metrics_url)).text
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return text, found
+
+
+async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy) -> None:
+    _, before = await scraped(policy)
+    replies = await policy.propose(2, temperature=1.0, max_tokens=16)
+    text, found = await scraped(policy)
+    counted = {name: value - before[name] for name, value in found.items() if name in before}
+    assert counted["rstar_policy_candidates_total"] == len(replies) == 2
+    assert counted["rstar_policy_tokens_total"] == sum(one.tokens for one in replies)
+    assert found["rstar_policy_in_flight_candidates"] == 0
+    assert found["rstar_policy_model_info"] == 1
+    assert counted["vllm:generation_tokens_total"] >= counted["rstar_policy_tokens_total"]
+    assert counted["vllm:prefix_cache_queries_total"] > 0
+    assert found["vllm:num_requests_waiting"] == 0
+    ours = [line for line in text.splitlines(keepends=True) if "vllm:" not in line]
+    promtool("check", "metrics", text="".join(ours))
+
+
+async def test_a_call_goes_on_with_its_callers_trace(policy: Policy) -> None:
+    trace_id = secrets.token_hex(16)
+    above = f"00-{trace_id}-{secrets.token_hex(8)}-01"
+    request = pb.ProposeRequest(
+        search_id="test",
+        problem=PROBLEM,
+        count=1,
+        sampling=pb.Sampling(temperature=0.0, max_tokens=4, max_steps=1),
+    )
+    call = policy.stub.Propose(request, timeout=60, metadata=(("traceparent", above),))
+    assert [reply.index async for reply in call] == [0]
+    spans = await policy.collector.trace(trace_id, {"rstar-policy"})
+    (span,) = spans["rstar-policy"]
+    assert "PolicyService/Propose" in span.name
+    assert span.parent_span_id.hex() == above.split("-")[2]

@@ -1,6 +1,7 @@
 """Score, as a caller sees it, on a real model."""
 
 import math
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
 from services.common.steps import Step, render_scored
 from services.ppm.servicer import NAME
+from tests.support.collector import Collector, collecting
 from tests.support.model_service import SERVING, connect, health, started
 from tests.support.ppm import SCALE, VERSION, make_ppm
 
@@ -41,8 +43,17 @@ SOLUTIONS = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def traces() -> AsyncIterator[tuple[Collector, str]]:
+    """A collector and its endpoint."""
+    async with collecting() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def channel(
-    ppm_store: ModelStore, tmp_path_factory: pytest.TempPathFactory
+    ppm_store: ModelStore,
+    tmp_path_factory: pytest.TempPathFactory,
+    traces: tuple[Collector, str],
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server of a small PPM."""
     log = tmp_path_factory.mktemp("ppm-log") / "log"
@@ -54,6 +65,7 @@ async def channel(
         "max_in_flight": 16,
         "max_batch": 32,
         "admin_token": "secret",
+        "trace_endpoint": traces[1],
     }
     async with started("ppm", log, **settings) as server:
         channel = await connect(server, NAME)
@@ -142,6 +154,23 @@ async def test_more_than_may_be_in_flight_is_refused(channel: grpc.aio.Channel) 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await score(channel, [SOLUTIONS[0]] * 17)
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_each_batch_of_a_call_is_in_its_own_trace(
+    channel: grpc.aio.Channel, traces: tuple[Collector, str]
+) -> None:
+    parents = [f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01" for _ in range(2)]
+    first, second = (request(SOLUTIONS[:1], traceparent=above) for above in parents)
+    untraced = request(SOLUTIONS[1:3])
+    first.more.extend([untraced, second])
+    reply = await pb_grpc.PpmServiceStub(channel).Score(first, timeout=CALL_SECONDS)
+    assert len(reply.scores) == 4
+    for above in parents:
+        _, trace_id, span_id, _ = above.split("-")
+        (span,) = (await traces[0].trace(trace_id, {"rstar-ppm"}))["rstar-ppm"]
+        assert (span.name, span.parent_span_id.hex()) == ("score", span_id)
+        told = {one.key: one.value.int_value for one in span.attributes}
+        assert told == {"rstar.solutions": 1, "rstar.call": 4}
 
 
 async def test_another_version_is_not_served(channel: grpc.aio.Channel) -> None:

@@ -24,6 +24,14 @@ with tracing.span("a", b=1):
     outer = tracing.trace_id()
     with tracing.span("c"):
         assert tracing.trace_id() == outer
+
+    def apart():
+        assert tracing.trace_id() == tracing.traceparent() == ""
+        with tracing.span("d"):
+            assert tracing.trace_id() == ""
+
+    tracing.untraced().run(apart)
+    assert tracing.trace_id() == outer
 assert len(outer) == {length}
 assert len(tracing.client_interceptors()) == 4
 assert len(tracing.server_interceptors()) == 1

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#services/common/pb/ppm/v1/ppm.proto\x12\x0crstar.ppm.v1\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"^\n\x0cLoadResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x15\n\rpause_seconds\x18\x03 \x01(\x01\x12\x13\n\x0binterrupted\x18\x04 \x01(\r\"\r\n\x0bInfoRequest\"\xb0\x01\n\x0cInfoResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x01\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x11\n\tmax_batch\x18\x05 \x01(\r\x12\x19\n\x11max_problem_chars\x18\x06 \x01(\r\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\"7\n\x04Step\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tends_code\x18\x02 \x01(\x08\x12\x0e\n\x06output\x18\x03 \x01(\t\"4\n\x0fPartialSolution\x12!\n\x05steps\x18\x01 \x03(\x0b\x32\x12.rstar.ppm.v1.Step\"\xa5\x01\n\x0cScoreRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x30\n\tsolutions\x18\x03 \x03(\x0b\x32\x1d.rstar.ppm.v1.PartialSolution\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12(\n\x04more\x18\x05 \x03(\x0b\x32\x1a.rstar.ppm.v1.ScoreRequest\"5\n\x05Score\x12\r\n\x05value\x18\x01 \x01(\x01\x12\r\n\x05logit\x18\x02 \x01(\x01\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"_\n\rScoreResponse\x12#\n\x06scores\x18\x01 \x03(\x0b\x32\x13.rstar.ppm.v1.Score\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\ntakes_more\x18\x03 \x01(\x08\x32\x8d\x01\n\nPpmService\x12=\n\x04Info\x12\x19.rstar.ppm.v1.InfoRequest\x1a\x1a.rstar.ppm.v1.InfoResponse\x12@\n\x05Score\x12\x1a.rstar.ppm.v1.ScoreRequest\x1a\x1b.rstar.ppm.v1.ScoreResponse2M\n\x0c\x41\x64minService\x12=\n\x04Load\x12\x19.rstar.ppm.v1.LoadRequest\x1a\x1a.rstar.ppm.v1.LoadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#services/common/pb/ppm/v1/ppm.proto\x12\x0crstar.ppm.v1\"\x1c\n\x0bLoadRequest\x12\r\n\x05model\x18\x01 \x01(\t\"^\n\x0cLoadResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x15\n\rpause_seconds\x18\x03 \x01(\x01\x12\x13\n\x0binterrupted\x18\x04 \x01(\r\"\r\n\x0bInfoRequest\"\xb0\x01\n\x0cInfoResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x01\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\r\x12\x11\n\tmax_batch\x18\x05 \x01(\r\x12\x19\n\x11max_problem_chars\x18\x06 \x01(\r\x12\x15\n\rmax_in_flight\x18\x07 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t\"7\n\x04Step\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tends_code\x18\x02 \x01(\x08\x12\x0e\n\x06output\x18\x03 \x01(\t\"4\n\x0fPartialSolution\x12!\n\x05steps\x18\x01 \x03(\x0b\x32\x12.rstar.ppm.v1.Step\"\xba\x01\n\x0cScoreRequest\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\x12\x30\n\tsolutions\x18\x03 \x03(\x0b\x32\x1d.rstar.ppm.v1.PartialSolution\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12(\n\x04more\x18\x05 \x03(\x0b\x32\x1a.rstar.ppm.v1.ScoreRequest\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"5\n\x05Score\x12\r\n\x05value\x18\x01 \x01(\x01\x12\r\n\x05logit\x18\x02 \x01(\x01\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"_\n\rScoreResponse\x12#\n\x06scores\x18\x01 \x03(\x0b\x32\x13.rstar.ppm.v1.Score\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\ntakes_more\x18\x03 \x01(\x08\x32\x8d\x01\n\nPpmService\x12=\n\x04Info\x12\x19.rstar.ppm.v1.InfoRequest\x1a\x1a.rstar.ppm.v1.InfoResponse\x12@\n\x05Score\x12\x1a.rstar.ppm.v1.ScoreRequest\x1a\x1b.rstar.ppm.v1.ScoreResponse2M\n\x0c\x41\x64minService\x12=\n\x04Load\x12\x19.rstar.ppm.v1.LoadRequest\x1a\x1a.rstar.ppm.v1.LoadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,13 +44,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PARTIALSOLUTION']._serialized_start=430
   _globals['_PARTIALSOLUTION']._serialized_end=482
   _globals['_SCOREREQUEST']._serialized_start=485
-  _globals['_SCOREREQUEST']._serialized_end=650
-  _globals['_SCORE']._serialized_start=652
-  _globals['_SCORE']._serialized_end=705
-  _globals['_SCORERESPONSE']._serialized_start=707
-  _globals['_SCORERESPONSE']._serialized_end=802
-  _globals['_PPMSERVICE']._serialized_start=805
-  _globals['_PPMSERVICE']._serialized_end=946
-  _globals['_ADMINSERVICE']._serialized_start=948
-  _globals['_ADMINSERVICE']._serialized_end=1025
+  _globals['_SCOREREQUEST']._serialized_end=671
+  _globals['_SCORE']._serialized_start=673
+  _globals['_SCORE']._serialized_end=726
+  _globals['_SCORERESPONSE']._serialized_start=728
+  _globals['_SCORERESPONSE']._serialized_end=823
+  _globals['_PPMSERVICE']._serialized_start=826
+  _globals['_PPMSERVICE']._serialized_end=967
+  _globals['_ADMINSERVICE']._serialized_start=969
+  _globals['_ADMINSERVICE']._serialized_end=1046
 # @@protoc_insertion_point(module_scope)

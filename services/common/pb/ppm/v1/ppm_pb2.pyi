@@ -206,12 +206,17 @@ class ScoreRequest(_message.Message):
     SOLUTIONS_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     """The search on whose behalf the call is made: 1 to 64 characters; for routing and logs only."""
     problem: _builtins.str
     """The problem, 1 to max_problem_chars characters."""
     model_version: _builtins.str
     """Version that must serve the call; empty for whichever is served."""
+    traceparent: _builtins.str
+    """The caller's span as W3C Trace Context writes it (`traceparent`), where the batch is traced. A call
+    holds batches of many traces, so its metadata can name none.
+    """
     @_builtins.property
     def solutions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartialSolution]:
         """What to score, 1 to max_batch."""
@@ -231,10 +236,11 @@ class ScoreRequest(_message.Message):
         solutions: _abc.Iterable[Global___PartialSolution] | None = ...,
         model_version: _builtins.str = ...,
         more: _abc.Iterable[Global___ScoreRequest] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "more", b"more", "problem", b"problem", "search_id", b"search_id", "solutions", b"solutions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "more", b"more", "problem", b"problem", "search_id", b"search_id", "solutions", b"solutions", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
