@@ -36,6 +36,9 @@ class Fate(Enum):
 class Holder:
     """Runs one search and writes its end.
 
+    Args:
+        log_problem: the problem, where it may be logged with its solution; None where it may not.
+
     Attributes:
         is_open: whether the search has not ended and is not known to be another replica's.
         has_ended: whether its end was written here.
@@ -44,7 +47,13 @@ class Holder:
     """
 
     def __init__(
-        self, search_id: str, driver: Driver, journal: Journal, session: SandboxSession
+        self,
+        search_id: str,
+        driver: Driver,
+        journal: Journal,
+        session: SandboxSession,
+        *,
+        log_problem: str | None = None,
     ) -> None:
         self.search_id = search_id
         self.journal = journal
@@ -53,6 +62,7 @@ class Holder:
         self.error: Exception | None = None
         self._driver = driver
         self._session = session
+        self._log_problem = log_problem
         self._fate: Fate | None = None
         self._is_ending = False
         self._task: asyncio.Task[None] | None = None
@@ -86,7 +96,7 @@ class Holder:
             await self._open_session(open_seconds)
             solution = await self._driver.run()
             last = Finished(solution)
-            _report(solution)
+            _report(solution, self._log_problem)
         except asyncio.CancelledError:
             if self._fate is not Fate.CANCELLED:
                 self.is_open = self._fate is not Fate.LOST
@@ -153,7 +163,7 @@ def _failure(error: Exception) -> Failed:
     return Failed("internal", f"{type(error).__name__}: {error}")
 
 
-def _report(solution: Solution) -> None:
+def _report(solution: Solution, problem: str | None) -> None:
     policy, answered = solution.models.policy, str(solution.answer is not None).lower()
     metrics.BY_POLICY.labels(policy, solution.stop_reason, answered).inc()
     metrics.CONFIDENCE.labels(policy).observe(solution.confidence)
@@ -165,4 +175,11 @@ def _report(solution: Solution) -> None:
         confidence=round(solution.confidence, 3),
         guided=solution.guided,
         **solution.usage.model_dump(),
+        **({} if problem is None else _content(solution, problem)),
     )
+
+
+def _content(solution: Solution, problem: str) -> dict[str, str | None]:
+    """What is logged only where it is asked for."""
+    code = "\n".join(step.code for step in solution.steps)
+    return {"problem": problem, "answer": solution.answer, "code": code}

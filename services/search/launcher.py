@@ -97,7 +97,8 @@ class Launcher:
         tools = Tools(self._services.policy, session, scorer, book, wanted)
         expander = Expander(plan.search_id, plan.request.problem, tools)
         driver = Driver(plan, expander, journal, monitor.stalled, past)
-        return Holder(plan.search_id, driver, journal, session)
+        problem = plan.request.problem if self._settings.log_problems else None
+        return Holder(plan.search_id, driver, journal, session, log_problem=problem)
 
     async def end_session(self, search_id: str) -> None:
         """Close what the sandbox holds of a search that nobody goes on with.
