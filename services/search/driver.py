@@ -163,7 +163,10 @@ class Driver:
             if expanded is not None:
                 ppms = tuple(sorted(harvest.ppm))
                 usage = harvest.usage()
-                events.append(TrialTold(expanded, usage, self.progress(), policies, ppms))
+                told = TrialTold(
+                    expanded, usage, self.progress(), policies, ppms, waits=harvest.waits
+                )
+                events.append(told)
         if events:
             with metrics.LOG_PHASE.time():
                 await self._journal.append(events)

@@ -21,7 +21,8 @@ from services.search.clients.ppm import Scorer
 from services.search.clients.sandbox import SandboxSession
 from services.search.node import Outcome, StepResult, child_id
 from services.search.pace import Pace
-from services.search.store.events import TrialUsage
+from services.search.stopwatch import Stopwatch
+from services.search.store.events import TrialUsage, Waits
 from services.search.tree import Candidate
 
 # The search's own clock ends a trial; the deadline on the wire is for callers that have died.
@@ -45,7 +46,10 @@ class Prefix:
 
 @dataclass(slots=True)
 class Yield:
-    """What a trial brought: candidates in the order of their index, and what they cost."""
+    """What a trial brought: candidates in the order of their index, and what they cost.
+
+    `waits` is what the steps of complete candidates took, by the ids of their nodes.
+    """
 
     candidates: list[Candidate] = field(default_factory=list)
     policy_tokens: int = 0
@@ -54,6 +58,7 @@ class Yield:
     sandbox_runs: int = 0
     policy: set[str] = field(default_factory=set)
     ppm: set[str] = field(default_factory=set)
+    waits: dict[str, Waits] = field(default_factory=dict)
 
     def usage(self) -> TrialUsage:
         """What was spent."""
@@ -153,7 +158,7 @@ class _Trial:
             pace.note(proposal.tokens, seconds)
             self._yield.policy_tokens += proposal.tokens
             self._yield.policy.add(proposal.model_version)
-            self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal))
+            self._tasks[proposal.index] = asyncio.create_task(self._follow(proposal, seconds))
 
         await self._tools.policy.propose(
             self._search_id,
@@ -182,10 +187,14 @@ class _Trial:
             if task.done() and not task.cancelled() and task.exception() is None
         ]
 
-    async def _follow(self, proposal: policy_pb2.ProposeResponse) -> Candidate:
-        """Run a candidate's steps one after another, up to the first that fails."""
+    async def _follow(self, proposal: policy_pb2.ProposeResponse, seconds: float) -> Candidate:
+        """Run a candidate's steps one after another, up to the first that fails.
+
+        `seconds` is what the policy took for it.
+        """
         path = list(self._prefix.path)
         start = len(path)
+        watch = Stopwatch(seconds)
         for number, step in enumerate(proposal.steps, start=1):
             parent_id = path[-1][0] if path else self._prefix.node_id
             is_last = number == len(proposal.steps)
@@ -193,6 +202,7 @@ class _Trial:
             identity = child_id(parent_id, step.text, ends_code)
             result = self._prefix.known(identity)
             if result is None:
+                watch.wrote(identity)
                 draft = StepResult(
                     text=step.text,
                     outcome=Outcome.OPEN,
@@ -205,15 +215,16 @@ class _Trial:
                 result = (
                     dataclasses.replace(draft, outcome=Outcome.LIMIT, error="cut at token limit")
                     if is_cut
-                    else await self._run(draft, identity, path)
+                    else await watch.ran(identity, self._run(draft, identity, path))
                 )
             path.append((identity, result))
             if result.outcome is not Outcome.OPEN:
                 break
             if ends_code:
-                path.append(await self._conclude(proposal, path))
+                path.append(await self._conclude(proposal, path, watch))
                 break
-        results = await self._scored(path, start)
+        results = await self._scored(path, start, watch)
+        self._yield.waits = watch.waits() | self._yield.waits
         return Candidate(tuple(results))
 
     async def _run(
@@ -255,17 +266,20 @@ class _Trial:
         return run
 
     async def _conclude(
-        self, proposal: policy_pb2.ProposeResponse, path: list[tuple[str, StepResult]]
+        self,
+        proposal: policy_pb2.ProposeResponse,
+        path: list[tuple[str, StepResult]],
+        watch: Stopwatch,
     ) -> tuple[str, StepResult]:
         """The end of a solution whose code has ended: its last step, or an answer step after it."""
         identity, last = path[-1]
         if proposal.answer_source == policy_pb2.ANSWER_SOURCE_TEXT:
-            return await self._written_answer(path)
+            return await self._written_answer(path, watch)
         path.pop()
         return identity, await self._terminal(last, answers.from_output(last.output))
 
     async def _written_answer(
-        self, path: Sequence[tuple[str, StepResult]]
+        self, path: Sequence[tuple[str, StepResult]], watch: Stopwatch
     ) -> tuple[str, StepResult]:
         """Let the model write its answer under the output of its code."""
         steps = [_as_step(result) for _, result in path]
@@ -273,6 +287,7 @@ class _Trial:
         sampling = Sampling(temperature=0.0, max_tokens=256, seed=0, max_steps=1)
         text, tokens, logprob, version = "", 0, 0.0, ""
         written: list[policy_pb2.ProposeResponse] = []
+        begun = time.monotonic()
         await self._tools.policy.propose(
             self._search_id,
             self._problem,
@@ -283,6 +298,8 @@ class _Trial:
             timeout_seconds=self._timeout,
             wanted=self._tools.wanted,
         )
+        seconds = time.monotonic() - begun
+        metrics.POLICY_PHASE.observe(seconds)
         for proposal in written:
             self._yield.policy_tokens += proposal.tokens
             self._yield.policy.add(proposal.model_version)
@@ -291,6 +308,7 @@ class _Trial:
                 text, logprob = proposal.steps[0].text, proposal.steps[0].mean_logprob
         draft = StepResult(text, Outcome.OPEN, tokens=tokens, mean_logprob=logprob, policy=version)
         identity = child_id(path[-1][0], text, False)
+        watch.wrote(identity, seconds)
         return identity, await self._terminal(draft, answers.from_text(text))
 
     async def _terminal(self, step: StepResult, answer: str | None) -> StepResult:
@@ -303,7 +321,9 @@ class _Trial:
             correct = await self._tools.book.is_right(key)
         return dataclasses.replace(step, outcome=Outcome.TERMINAL, answer=key, correct=correct)
 
-    async def _scored(self, path: Sequence[tuple[str, StepResult]], start: int) -> list[StepResult]:
+    async def _scored(
+        self, path: Sequence[tuple[str, StepResult]], start: int, watch: Stopwatch
+    ) -> list[StepResult]:
         """The candidate's own steps, each that ran with its PPM score."""
         results = [result for _, result in path]
         fresh = [
@@ -315,6 +335,7 @@ class _Trial:
         if self._tools.ppm is not None and fresh:
             steps = [_as_step(result) for result in results]
             try:
+                begun = time.monotonic()
                 with metrics.PPM_PHASE.time():
                     scores = await self._tools.ppm.score(
                         [steps[: index + 1] for index in fresh], timeout_seconds=self._timeout
@@ -328,6 +349,7 @@ class _Trial:
                     error=str(error),
                 )
                 return [*results[start : fresh[0]], cut]
+            watch.scored((path[index][0] for index in fresh), time.monotonic() - begun)
             self._yield.ppm_calls += len(fresh)
             for index, score in zip(fresh, scores, strict=True):
                 self._yield.ppm.add(score.version)

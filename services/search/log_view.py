@@ -6,9 +6,17 @@ from services.common.steps import split_comment
 from services.search.forest import Forest
 from services.search.node import UNITS, Node, child_id
 from services.search.store.entry import Entry
-from services.search.store.events import Failed, Finished, LogError, Started, TrialTold
+from services.search.store.events import (
+    Failed,
+    Finished,
+    LogError,
+    Started,
+    TrialTold,
+    Waits,
+)
 from services.search.tree import EventError, Expanded, Tree
 from services.search.views import (
+    NodeSeconds,
     NodeUpdate,
     NodeView,
     StartedEvent,
@@ -29,6 +37,7 @@ class LogView:
         self.search_id = search_id
         self.last = "0"
         self._forest: Forest | None = None
+        self._waits: dict[tuple[int, str], Waits] = {}
 
     def fold(self, entry: Entry) -> StartedEvent | TrialEvent | None:
         """Take the next entry; what it brought, None for the last one of a log. LogError."""
@@ -100,6 +109,9 @@ class LogView:
         # A trial that was told before changes nothing, and so was not looked at.
         if told.expanded.node_id not in self._grown().trees[told.expanded.tree].nodes:
             raise LogError(f"trial {told.expanded.trial}: no node {told.expanded.node_id!r}")
+        for identity, waits in told.waits.items():
+            # A later trial that draws the same step has not made the node.
+            self._waits.setdefault((told.expanded.tree, identity), waits)
 
     def _grown(self) -> Forest:
         if self._forest is None:
@@ -110,8 +122,7 @@ class LogView:
         """The best solution so far, its first step first."""
         return [node for node, _ in self._grown().best_solution()]
 
-    @staticmethod
-    def _node(tree: Tree, node: Node, is_best: bool) -> NodeView:
+    def _node(self, tree: Tree, node: Node, is_best: bool) -> NodeView:
         step = node.step
         above = node.parent.step if node.parent else None
         # What follows the end of the code is the written answer, not a comment and code.
@@ -136,8 +147,15 @@ class LogView:
             answer=step.answer if step else None,
             policy=step.policy if step else "",
             ppm=step.ppm if step else "",
+            seconds=self._seconds(tree, node),
             best=is_best,
         )
+
+    def _seconds(self, tree: Tree, node: Node) -> NodeSeconds | None:
+        waits = self._waits.get((tree.index, node.id))
+        if waits is None:
+            return None
+        return NodeSeconds(policy=waits.policy, sandbox=waits.sandbox, ppm=waits.ppm)
 
 
 def _update(tree: Tree, node: Node) -> NodeUpdate:

@@ -60,6 +60,18 @@ class Accepted(BaseModel):
     location: str = Field(description="Path of the search, as in the Location header.")
 
 
+class NodeSeconds(BaseModel):
+    """Seconds that the search waited for a step, the wait for its turn included."""
+
+    policy: float = Field(
+        description="Until the policy had finished the candidate that the step came in."
+    )
+    sandbox: float = Field(description="Until the step had run; 0 where it was not run.")
+    ppm: float = Field(
+        description="Until the candidate's steps had their scores; 0 where the step has none."
+    )
+
+
 class NodeView(BaseModel):
     """A node of the tree: one step, and what the search knows about it."""
 
@@ -88,6 +100,11 @@ class NodeView(BaseModel):
         "", description="Version of the policy that proposed it; empty where unknown."
     )
     ppm: str = Field("", description="Version of the PPM that scored it; empty where none has.")
+    seconds: NodeSeconds | None = Field(
+        None,
+        description="What it took; null for the root, a step that another tree of the search had "
+        "run before, and in logs of earlier releases.",
+    )
     best: bool = Field(False, description="Whether it is on the best solution so far.")
 
 

@@ -3,9 +3,10 @@
 The log alone rebuilds the trees (`forest.Forest.replay`), and says what the search was asked, used
 and answered. Decoding validates: a malformed entry or an unknown schema is refused by name.
 
-Whatever changes what an event may hold, a new field included, is a new SCHEMA: a replica takes a
-search of another schema for one that is not its own to go on with, and a field that it does not
-know for damage.
+Whatever changes what trees, requests or results are rebuilt from, a new field included, is a new
+SCHEMA: a replica takes a search of another schema for one that is not its own to go on with. A new
+field of an event itself that has a default and that nothing is folded from, is none: who does not
+know it passes over it.
 """
 
 import time
@@ -69,6 +70,21 @@ class TrialUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds that the search waited for one step, the wait for its turn included.
+
+    Attributes:
+        policy: until the policy had finished the candidate that the step came in.
+        sandbox: until the step had run; 0 where it was not run.
+        ppm: until the candidate's steps had their scores; 0 where the step was not scored.
+    """
+
+    policy: float = 0.0
+    sandbox: float = 0.0
+    ppm: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class TrialTold:
     """A trial was told to the tree.
 
@@ -79,6 +95,8 @@ class TrialTold:
         policy: versions of the policy that made its candidates.
         ppm: versions of the PPM that scored them.
         at: when, in unix seconds.
+        waits: what its steps took, by the ids of their nodes; those that an earlier trial had run
+            have none. Empty in logs of earlier releases.
     """
 
     expanded: Expanded
@@ -87,6 +105,7 @@ class TrialTold:
     policy: tuple[str, ...] = field(default=())
     ppm: tuple[str, ...] = field(default=())
     at: float = field(default_factory=time.time)
+    waits: dict[str, Waits] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

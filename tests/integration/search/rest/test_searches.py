@@ -114,6 +114,22 @@ async def test_the_tree_is_the_fold_of_the_log(rig: StartRig) -> None:
         assert found == expected
 
 
+async def test_a_node_says_what_policy_sandbox_and_ppm_took_for_it(rig: StartRig) -> None:
+    async with rig() as one:
+        one.policy.reply = votes
+        one.ppm.score = lambda steps: 0.5
+        search_id = await submit(one)
+        events = await read(one, f"/searches/{search_id}/events")
+        brought = {
+            node["id"]: node["seconds"] for event in events[1:-1] for node in event["data"]["nodes"]
+        }
+        shown = (await one.client.get(f"/searches/{search_id}/tree")).json()["nodes"]
+        assert {node["id"]: node["seconds"] for node in shown} == {"root": None} | brought
+        assert brought
+        for seconds in brought.values():
+            assert all(seconds[phase] > 0 for phase in ("policy", "sandbox", "ppm"))
+
+
 async def test_a_stream_is_taken_up_after_any_event(rig: StartRig) -> None:
     async with rig() as one:
         one.policy.reply = votes

@@ -18,6 +18,7 @@ from services.search.store.events import (
     Started,
     TrialTold,
     TrialUsage,
+    Waits,
     decode,
     encode,
 )
@@ -47,6 +48,7 @@ def events() -> list[Event]:
     return [
         Started(REQUEST, config(), seed=7, ppm=None),
         TrialTold(expanded, TrialUsage(10, 2, 1), PROGRESS, ("p",)),
+        TrialTold(expanded, TrialUsage(), PROGRESS, waits={"n": Waits(1.5, 0.003)}),
         Finished(solution),
         Failed("redis", "down"),
     ]
@@ -55,6 +57,21 @@ def events() -> list[Event]:
 @pytest.mark.parametrize("event", events(), ids=lambda event: type(event).__name__)
 def test_an_event_survives_its_encoding(event: Event) -> None:
     assert decode(*encode(event)) == event
+
+
+def test_logs_of_other_releases_are_read_whether_or_not_they_have_what_nothing_is_folded_from() -> (
+    None
+):
+    _, _, told, *_ = events()
+    assert isinstance(told, TrialTold)
+    kind, body = encode(told)
+    document = json.loads(body)
+    document["of a later release"] = {"n": 1}
+    assert decode(kind, json.dumps(document).encode()) == told
+    del document["waits"]
+    older = decode(kind, json.dumps(document).encode())
+    assert isinstance(older, TrialTold)
+    assert (older.expanded, older.waits) == (told.expanded, {})
 
 
 def test_a_tree_survives_its_log() -> None:
