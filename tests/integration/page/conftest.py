@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from tests.support.fleet import Fleet, running
+from tests.support.fleet import Fleet, Replica, running
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 Open = Callable[..., contextlib.AbstractAsyncContextManager[Page]]
@@ -42,7 +42,9 @@ async def visit(browser: Browser, fleet: Fleet) -> Open:
     """Opens the page; nothing may go wrong in it that it does not show."""
 
     @contextlib.asynccontextmanager
-    async def opened(path: str = "/", **context: object) -> AsyncIterator[Page]:
+    async def opened(
+        path: str = "/", at: Replica | None = None, **context: object
+    ) -> AsyncIterator[Page]:
         made: BrowserContext = await browser.new_context(**context)  # type: ignore[arg-type]
         page = await made.new_page()
         faults: list[str] = []
@@ -54,7 +56,7 @@ async def visit(browser: Browser, fleet: Fleet) -> Open:
             ),
         )
         try:
-            await page.goto(fleet.replicas[0].url + path)
+            await page.goto((at or fleet.replicas[0]).url + path)
             yield page
             assert not faults
         finally:

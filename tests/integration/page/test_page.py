@@ -1,40 +1,19 @@
 import json
-import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
+from tests.integration.page.asking import LONG, PROBLEM, ask, ended, shoot
 from tests.integration.page.conftest import Open
 from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PROBLEM = r"How many is $1 + 1$, as $\frac{4}{2}$?"
 # The scripted policy writes two as 2, 2.0 or 4/2; whichever came first names the class.
 TWO = re.compile(r"^(2|2\.0|4/2)$")
-LONG = 30_000  # milliseconds; these machines are slow at times
-
-
-async def ask(page: Page, *, rollouts: int = 6, problem: str = PROBLEM) -> None:
-    await page.fill("#problem", problem)
-    await page.fill("input[name=rollouts]", str(rollouts))
-    before = page.url
-    await page.click("#solve")
-    await page.wait_for_url(lambda url: url != before)
-
-
-async def ended(page: Page, how: str = "finished") -> None:
-    state = page.locator(".pane-state").first
-    await expect(state).to_have_text(re.compile(f"^{how}"), timeout=LONG)
-
-
-async def shoot(page: Page, name: str) -> None:
-    """A picture for whoever looks at what CI has made."""
-    if folder := os.environ.get("RSTAR_SCREENSHOTS"):
-        await page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
 async def test_a_problem_is_solved_before_the_readers_eyes(visit: Open) -> None:

@@ -6,7 +6,7 @@ import * as exports from "./exports.js";
 import { oncePerFrame } from "./frames.js";
 import { NodeCard } from "./node_card.js";
 import { SearchModel } from "./search_model.js";
-import { withMath } from "./text.js";
+import { uniqueId, withMath } from "./text.js";
 import { TreeView } from "./tree_view.js";
 
 const WORDS = {
@@ -33,6 +33,9 @@ export class Pane {
     this.onChange = onChange;
     const template = document.getElementById("pane-template");
     this.element = template.content.firstElementChild.cloneNode(true);
+    const title = this.#find(".pane-problem");
+    title.id = uniqueId("search");
+    this.element.setAttribute("aria-labelledby", title.id);
     this.answer = new AnswerView(this.element);
     this.card = new NodeCard(this.#find(".card"));
     this.tree = new TreeView(this.#find(".tree"), {
