@@ -149,6 +149,7 @@ class Server:
         )
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._names = service_names
+        self._serving = False
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection(
             (
@@ -159,8 +160,15 @@ class Server:
             self.grpc,
         )
 
+    @property
+    def serving(self) -> bool:
+        """Whether the process as a whole is healthy and not on its way out."""
+        return self._serving
+
     async def set_serving(self, serving: bool, name: str = "") -> None:
         """Set the health of one service, or of the process as a whole (the empty name)."""
+        if not name:
+            self._serving = serving
         status = health_pb2.HealthCheckResponse.ServingStatus
         await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
@@ -185,6 +193,7 @@ class Server:
 
     async def stop(self, drain_seconds: float) -> None:
         """Refuse new calls, give those in flight `drain_seconds`, then cancel them."""
+        self._serving = False
         await self._health.enter_graceful_shutdown()
         await self.grpc.stop(drain_seconds)
 

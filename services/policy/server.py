@@ -48,5 +48,5 @@ async def serve(settings: PolicySettings) -> int:
             followers.append(watcher.follow(host, alias, settings))
         return Keeper(host, followers)
 
-    with exposed(settings.host, settings.metrics_port):
+    with exposed(settings.host, settings.metrics_port, lambda: server.serving):
         return await model_server.run(server, settings, load)

@@ -54,5 +54,5 @@ async def serve(settings: PpmSettings) -> int:
             await server.set_serving(True)
         return Keeper(host, [watcher.follow(host, alias, settings)] if alias else [])
 
-    with exposed(settings.host, settings.metrics_port):
+    with exposed(settings.host, settings.metrics_port, lambda: server.serving):
         return await model_server.run(server, settings, load)

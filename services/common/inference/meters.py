@@ -1,8 +1,8 @@
 """Prometheus metrics of a served model: which version, how often it was exchanged, at what cost."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import (
     REGISTRY,
@@ -10,10 +10,14 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    make_wsgi_app,
     start_http_server,
 )
 
 from services.common import rpc
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
@@ -86,8 +90,13 @@ class ReloadMeters:
 
 
 @contextlib.contextmanager
-def exposed(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> Iterator[None]:
+def exposed(
+    host: str, port: int, ready: Callable[[], bool], registry: CollectorRegistry = REGISTRY
+) -> Iterator[None]:
     """Serve the metrics over HTTP while the block runs; nothing for port 0.
+
+    `GET /ready` is 200 or 503 by `ready`: for whoever cannot ask the gRPC health, such as a kubelet
+    without a client certificate.
 
     Raises:
         rpc.AddressInUse: the address is taken.
@@ -99,9 +108,21 @@ def exposed(host: str, port: int, registry: CollectorRegistry = REGISTRY) -> Ite
         server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise rpc.AddressInUse(f"cannot serve metrics on {host}:{port}: {error}") from error
+    server.set_app(_with_readiness(make_wsgi_app(registry), ready))
     try:
         yield
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _with_readiness(metrics: "WSGIApplication", ready: Callable[[], bool]) -> "WSGIApplication":
+    def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/ready":
+            return metrics(environ, start_response)
+        status = "200 OK" if ready() else "503 Service Unavailable"
+        start_response(status, [("Content-Type", "text/plain"), ("Cache-Control", "no-store")])
+        return [status.encode()]
+
+    return app

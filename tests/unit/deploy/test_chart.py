@@ -177,6 +177,17 @@ def test_probes_speak_grpc_where_kubernetes_does(render: Render) -> None:
     assert "tcpSocket" in probe("1.20.15")
 
 
+def test_a_model_that_loads_is_not_ready_under_mtls_either(render: Render) -> None:
+    objects = render(tls__enabled=True, tls__existingSecret="mine")
+    for name in ("r-policy-main", "r-ppm"):
+        (container,) = named(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        for kind in ("startupProbe", "readinessProbe"):
+            assert container[kind]["httpGet"] == {"path": "/ready", "port": "metrics"}
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        variables = {one["name"]: one.get("value") for one in container["env"]}
+        assert str(ports["metrics"]) in [v for k, v in variables.items() if "METRICS_PORT" in k]
+
+
 def test_old_clusters_get_the_apis_that_they_have(render: Render) -> None:
     one_node = {**TRAINED, "trainer__training__runs": {}}
     old = render(version="1.20.15", **SCALED, **one_node)

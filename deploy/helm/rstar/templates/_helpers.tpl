@@ -86,12 +86,17 @@ dns:///{{ include "rstar.name" .root }}-{{ .component }}:{{ .port }}
 
 {{/*
 A probe by the gRPC health protocol. Kubernetes has it from 1.24; before, and under mTLS, where the
-kubelet has no certificate, it is asked whether the port is open. Takes root, port.
+kubelet has no certificate, the same is asked over HTTP where `http` names a port that tells it, or else
+whether the port is open. Takes root, port, http.
 */}}
 {{- define "rstar.grpcProbe" -}}
 {{- if and (semverCompare ">=1.24-0" .root.Capabilities.KubeVersion.Version) (not .root.Values.tls.enabled) -}}
 grpc:
   port: {{ .port }}
+{{- else if .http -}}
+httpGet:
+  path: /ready
+  port: {{ .http }}
 {{- else -}}
 tcpSocket:
   port: {{ .port }}

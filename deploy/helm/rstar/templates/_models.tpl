@@ -25,7 +25,8 @@
 {{- with .root.Values.models.credentialsSecret -}}
 {{- $envFrom = append $envFrom (dict "secretRef" (dict "name" .)) -}}
 {{- end -}}
-{{- $probe := include "rstar.grpcProbe" (dict "root" .root "port" .port) -}}
+{{- /* A model takes long to load, and the port is open meanwhile. */ -}}
+{{- $probe := include "rstar.grpcProbe" (dict "root" .root "port" .port "http" "metrics") -}}
 {{- $home := list (dict "name" "HOME" "value" "/cache") (dict "name" "RSTAR_HOME" "value" "/cache/rstar") -}}
 {{- /* How `rstar models` says that an alias has moved; without it the services look every poll_seconds. */ -}}
 {{- $redis := dict "name" (printf "RSTAR_%s_REDIS_URL" (upper .service)) "valueFrom" (dict "secretKeyRef" (dict "name" (include "rstar.redisSecret" .root) "key" (include "rstar.redisKey" .root))) -}}

@@ -1,4 +1,5 @@
 import socket
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -8,9 +9,9 @@ from services.common import rpc
 from services.common.inference.meters import ReloadMeters, exposed
 
 
-def read(port: int) -> str:
+def read(port: int, path: str = "/metrics") -> str:
     opener = build_opener(ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=20) as reply:
+    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=20) as reply:
         text: str = reply.read().decode()
         return text
 
@@ -28,14 +29,23 @@ def test_what_is_served_can_be_read_over_http_while_it_is() -> None:
     meters.serve("one", ["trial"])
     meters.serve("two", ["trial"])
     meters.failures.inc()
-    with exposed("127.0.0.1", port, registry):
+    with exposed("127.0.0.1", port, lambda: True, registry):
         lines = read(port).splitlines()
     assert 'rstar_policy_model_info{role="main",version="two"} 1.0' in lines
     assert 'rstar_policy_model_info{role="beside",version="trial"} 1.0' in lines
     assert not any('version="one"' in line for line in lines)
     assert "rstar_policy_reload_failures_total 1.0" in lines
-    with exposed("127.0.0.1", port, registry):
+    with exposed("127.0.0.1", port, lambda: True, registry):
         read(port)
+
+
+def test_readiness_is_told_as_it_is() -> None:
+    port, states = free_port(), [True, False]
+    with exposed("127.0.0.1", port, lambda: states.pop(), CollectorRegistry()):
+        with pytest.raises(HTTPError) as refused:
+            read(port, "/ready")
+        assert refused.value.code == 503
+        assert read(port, "/ready") == "200 OK"
 
 
 def test_a_taken_port_is_named() -> None:
@@ -46,11 +56,11 @@ def test_a_taken_port_is_named() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(rpc.AddressInUse, match=f":{port}"),
-            exposed("127.0.0.1", port, registry),
+            exposed("127.0.0.1", port, lambda: True, registry),
         ):
             pytest.fail("served")
 
 
 def test_port_zero_serves_nothing() -> None:
-    with exposed("127.0.0.1", 0, CollectorRegistry()):
+    with exposed("127.0.0.1", 0, lambda: True, CollectorRegistry()):
         pass
