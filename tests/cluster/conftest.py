@@ -16,13 +16,12 @@ import pytest_asyncio
 from services.common.models.store import StoredModel
 from tests.cluster.api import Api, Object
 from tests.cluster.control_plane import ControlPlane
-from tests.cluster.kubelet.images import make_tools
+from tests.cluster.kubelet.images import give_to_user, make_tools
 from tests.cluster.kubelet.network import Network
 from tests.cluster.kubelet.node import Node
 from tests.cluster.release import NAMESPACE, Release
 
 VALUES = Path(__file__).with_name("values.yaml")
-IMAGE_USER = 10001
 PROBLEMS = "problems.jsonl"
 HARVESTED = 6
 
@@ -93,8 +92,7 @@ def _fill(folder: Path, model: StoredModel) -> None:
             for n in range(HARVESTED)
         )
     )
-    for path in folder.rglob("*"):
-        shutil.chown(path, IMAGE_USER, IMAGE_USER)
+    give_to_user(folder)
 
 
 def _named(kind: str, name: str) -> Object:

@@ -126,11 +126,10 @@ class Release:
             {"stringData": {"admin-key": key}},
         )
 
-    async def restart(self, component: str) -> None:
-        """`kubectl rollout restart` of a Deployment, and wait until it is over."""
-        deployment = f"deployment/{NAME}-{component}"
+    async def restart(self, *which: str) -> None:
+        """`kubectl rollout restart` of Deployments, and wait until it is over."""
         for words in (("restart",), ("status", f"--timeout={_HELM_SECONDS}s")):
-            command = (words[0], deployment, *words[1:], "--namespace", NAMESPACE)
+            command = (words[0], "deployment", *which, *words[1:], "--namespace", NAMESPACE)
             await self._command(str(tool("kubectl")), "rollout", *command)
 
     async def leftovers(self) -> list[str]:

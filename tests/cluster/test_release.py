@@ -3,15 +3,18 @@
 import asyncio
 import contextlib
 import random
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from rstar.client import AsyncClient, Denied, Retry, Solution
-from tests.cluster.conftest import HARVESTED, IMAGE_USER, PROBLEMS, Cluster
+from services.common.models.manifest import Kind
+from tests.cluster.conftest import HARVESTED, PROBLEMS, Cluster
+from tests.cluster.evolution import ALIAS, BASE, NAME, Evolution
+from tests.cluster.kubelet.images import give_to_user
 from tests.cluster.release import values
 from tests.support.training import losses, make_base, sums
 from trainer.harvest.run import HarvestFolder
@@ -27,9 +30,9 @@ NEW_KEY = "rotated-" + "0123456789abcdef" * 2
 
 
 @contextlib.asynccontextmanager
-async def client_of(cluster: Cluster) -> AsyncIterator[AsyncClient]:
+async def client_of(cluster: Cluster, scheme: str = "http") -> AsyncIterator[AsyncClient]:
     """A client of the search's Service."""
-    url = f"http://{await cluster.release.address('search')}"
+    url = f"{scheme}://{await cluster.release.address('search')}"
     # The only sandbox and the only policy are killed too: new searches wait for their return.
     patience = Retry(attempts=60, longest_pause_seconds=1.0)
     key = await cluster.release.admin_key()
@@ -45,8 +48,10 @@ def problem(number: int) -> str:
 class Load:
     """Problems solved one after another, by some callers side by side."""
 
-    def __init__(self, client: AsyncClient) -> None:
+    def __init__(self, client: AsyncClient, question: str = "") -> None:
+        """The same problem again and again where one is given."""
         self.solutions: list[Solution] = []
+        self._question = question
         self._client = client
         self._over = asyncio.Event()
 
@@ -64,7 +69,8 @@ class Load:
     async def _call(self, number: int) -> None:
         while not self._over.is_set():
             number += 1
-            self.solutions.append(await self._client.solve(problem(number), BUDGET, SEARCH))
+            asked = self._question or problem(number)
+            self.solutions.append(await self._client.solve(asked, BUDGET, SEARCH))
 
 
 async def test_install_is_ready_and_solves(cluster: Cluster) -> None:
@@ -113,7 +119,8 @@ async def test_no_search_is_lost_while_pods_are_scaled_and_killed(cluster: Clust
 
 async def kill(cluster: Cluster, component: str) -> None:
     """Kill a pod's process from outside, as a failing machine does; the kubelet starts it again."""
-    chosen = random.choice(await cluster.release.pods(component))
+    pods = await cluster.release.pods(component)
+    chosen = random.choice([one for one in pods if one["status"]["phase"] == "Running"])
     for container in cluster.node.pods[chosen["metadata"]["uid"]].containers:
         container.signal(signal.SIGKILL)
 
@@ -184,14 +191,13 @@ def fill_training(folder: Path) -> None:
     """A random model and rows to train it with, as the Job finds them below /data."""
     make_base(folder / "base")
     write(folder / "rows.jsonl", sums(64))
-    for path in (*folder.rglob("*"), folder):
-        shutil.chown(path, IMAGE_USER, IMAGE_USER)
+    give_to_user(folder)
 
 
 async def test_another_admin_key_takes_over_with_a_restart(cluster: Cluster) -> None:
     old = await cluster.release.admin_key()
     await cluster.release.rotate_admin_key(NEW_KEY)
-    await cluster.release.restart("search")
+    await cluster.release.restart("rstar-search")
     url = f"http://{await cluster.release.address('search')}"
     async with client_of(cluster) as client:
         assert (await client.solve(problem(3), BUDGET, SEARCH)).usage.rollouts > 0
@@ -200,11 +206,44 @@ async def test_another_admin_key_takes_over_with_a_restart(cluster: Cluster) -> 
             await stale.solve(problem(3), BUDGET, SEARCH)
 
 
+async def test_rounds_go_on_after_a_kill_and_services_follow_them(cluster: Cluster) -> None:
+    evolution = Evolution(cluster.volumes)
+    await asyncio.to_thread(evolution.prepare)
+    await cluster.release.upgrade(*values(**evolution.values()))
+    before = await lives(cluster)
+    async with asyncio.timeout(300):
+        while not evolution.harvested.exists():
+            await asyncio.sleep(0.2)
+    harvested = evolution.harvested.stat().st_mtime_ns
+    await kill(cluster, "trainer")
+    await cluster.release.finished("evolve")
+    assert evolution.harvested.stat().st_mtime_ns == harvested, "the searches were done again"
+    assert all(result is not None for result in evolution.results())
+    first, last = f"{NAME}-r1", f"{NAME}-r2"
+    assert evolution.versions("policy", ALIAS)[:2] == [BASE, first]
+    for kind in get_args(Kind):
+        assert evolution.versions(kind, ALIAS)[-1] == last
+        assert evolution.versions(kind, "production") == [first, last]
+    async with client_of(cluster) as client:
+        solution = await client.solve(evolution.question(), BUDGET, SEARCH)
+    assert (solution.models.policy, solution.models.ppm) == (last, last)
+    assert await lives(cluster) == before
+
+
+async def lives(cluster: Cluster) -> dict[str, int]:
+    """Restarts of the containers that serve models, by their pods' ids."""
+    return {
+        pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["restartCount"]
+        for component in ("policy-main", "ppm")
+        for pod in await cluster.release.pods(component)
+    }
+
+
 async def test_roll_back(cluster: Cluster) -> None:
     await cluster.release.rollback(1)
     # Helm writes the key of that revision again, as docs/operations.md warns.
     assert await cluster.release.admin_key() != NEW_KEY
-    await cluster.release.restart("search")
+    await cluster.release.restart("rstar-search")
     (pod, *_) = await cluster.release.pods("search")
     assert {"name": "RSTAR_SEARCH_MAX_SEARCHES", "value": "32"} in (
         pod["spec"]["containers"][0]["env"]

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rstar.stack import redis_server
 
+IMAGE_USER = 10001
 REPO = Path(__file__).resolve().parents[3]
 _DOCKERFILES = REPO / "deploy" / "docker"
 _IMAGE = re.compile(r"(?:.*/)?(?P<name>[a-z]+):(?P<tag>\S+)")
@@ -58,6 +60,12 @@ def find(reference: str, tools: Path) -> Image:
         raise UnknownImage(reference)
     entries = _ENTRYPOINT.findall(dockerfile.read_text())
     return Image(json.loads(entries[-1]), env, mounts)
+
+
+def give_to_user(folder: Path) -> None:
+    """Let the images' user own a folder and all below it."""
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, IMAGE_USER, IMAGE_USER)
 
 
 def make_tools(folder: Path, redis_cli: str) -> None:
