@@ -78,6 +78,11 @@ _PREFIX = Panel(
         " / sum by (job) (rate(vllm:prefix_cache_queries_total[$__rate_interval]))"
     },
 )
+_PHASES = Panel(
+    "Waits at once, by phase",
+    "short",
+    {"{{phase}}": _rate("rstar_search_trial_phase_seconds_sum", "phase")},
+)
 _STEPS = Panel(
     "Steps by status", "ops", {"{{status}}": _rate("rstar_sandbox_runs_total", "status")}
 )
@@ -87,6 +92,7 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
         _RUNNING,
         _ENDED,
         Panel("Seconds of a search", "s", _quantiles("rstar_search_search_seconds")),
+        _PHASES,
         _NODES,
         _TOKENS,
         Panel(
@@ -138,6 +144,8 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
                 )
             },
         ),
+        _PHASES,
+        Panel("Seconds of a phase", "s", _quantiles("rstar_search_trial_phase_seconds", "phase")),
         Panel(
             "Seconds of a request",
             "s",

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 
-from services.common import logs
+from services.common import logs, tracing
 from services.search.clients.calls import RejectedError
 from services.search.clients.dependencies import DependencyError
 from services.search.store.errors import LeaseLost
@@ -85,7 +85,10 @@ class Adoption:
             why = f"{self._max_adoptions} replicas took it over and logged no trial"
             await self.give_up(lease, why)
             return None
-        log.info("search adopted", search_id=lease.search_id, trials=len(past), token=lease.token)
+        with tracing.span_under(started.traceparent, "adoption", search=lease.search_id):
+            log.info(
+                "search adopted", search_id=lease.search_id, trials=len(past), token=lease.token
+            )
         return Adopted(lease, started, past, taken.cancelled)
 
     async def give_up(self, lease: Lease, why: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from enum import Enum
 
-from services.common import logs
+from services.common import logs, tracing
 from services.common.models.manifest import Kind
 from services.search import metrics
 from services.search.budget import StopReason
@@ -38,6 +38,8 @@ class Holder:
 
     Args:
         log_problem: the problem, where it may be logged with its solution; None where it may not.
+        traceparent: the span that it was begun in, where that was in another process; empty where
+            it was not, or was not traced.
 
     Attributes:
         is_open: whether the search has not ended and is not known to be another replica's.
@@ -54,6 +56,7 @@ class Holder:
         session: SandboxSession,
         *,
         log_problem: str | None = None,
+        traceparent: str = "",
     ) -> None:
         self.search_id = search_id
         self.journal = journal
@@ -63,6 +66,7 @@ class Holder:
         self._driver = driver
         self._session = session
         self._log_problem = log_problem
+        self._traceparent = traceparent
         self._fate: Fate | None = None
         self._is_ending = False
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +95,10 @@ class Holder:
         await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
     async def _run(self, open_seconds: float) -> None:
+        with tracing.span_under(self._traceparent, "adopted search", search=self.search_id):
+            await self._search(open_seconds)
+
+    async def _search(self, open_seconds: float) -> None:
         last: Finished | Failed
         try:
             await self._open_session(open_seconds)

@@ -98,7 +98,10 @@ class Launcher:
         expander = Expander(plan.search_id, plan.request.problem, tools)
         driver = Driver(plan, expander, journal, monitor.stalled, past)
         problem = plan.request.problem if self._settings.log_problems else None
-        return Holder(plan.search_id, driver, journal, session, log_problem=problem)
+        above = started.traceparent if lease.is_adopted else ""
+        return Holder(
+            plan.search_id, driver, journal, session, log_problem=problem, traceparent=above
+        )
 
     async def end_session(self, search_id: str) -> None:
         """Close what the sandbox holds of a search that nobody goes on with.

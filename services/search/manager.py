@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from services.common import logs
+from services.common import logs, tracing
 from services.common.grading.grader import Grader
 from services.common.models.manifest import Kind
 from services.search import metrics
@@ -261,6 +261,7 @@ class Manager:
             seed=secrets.randbelow(MAX_SEED) if seed is None else seed,
             ppm=ppm,
             policy=await self._launcher.policy_version(search_id, request),
+            traceparent=tracing.traceparent(),
         )
 
     async def _await_creation(self, search_id: str) -> None:

@@ -45,6 +45,7 @@ class Started:
         policy: version of the policy that it draws from; empty for whichever is served.
         schema: version of this log's encoding.
         at: when, in unix seconds.
+        traceparent: the span that it was begun in, for whoever takes it over; empty if untraced.
     """
 
     request: SolveRequest
@@ -54,6 +55,7 @@ class Started:
     policy: str = ""
     schema: int = SCHEMA
     at: float = field(default_factory=time.time)
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

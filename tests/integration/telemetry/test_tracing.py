@@ -1,14 +1,16 @@
 """One trace from POST /solve through the processes that it needs, as a collector receives it."""
 
+import json
 import secrets
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.collector import collecting
-from tests.support.fleet import running
+from tests.support.fleet import running, until
 
 SERVICES = ("search", "sandbox")
 
@@ -53,3 +55,49 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
     assert not [span for _, span in collector.spans if "RunMany" in span.name]
     assert not [span for _, span in collector.spans if "PpmService/Score" in span.name]
     assert not [span for _, span in collector.spans if "Health" in span.name]
+
+
+async def test_who_takes_a_search_over_goes_on_with_its_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace_id = secrets.token_hex(16)
+    shape = {"lease_seconds": 1.0, "adoption_seconds": 0.2, "log_format": "json"}
+    async with collecting() as (collector, endpoint):
+        monkeypatch.setenv("RSTAR_SEARCH_TRACE_ENDPOINT", endpoint)
+        with tempfile.TemporaryDirectory(prefix="rstar-") as folder:
+            async with (
+                running(Path(folder), replicas=2, think_seconds=0.05, **shape) as fleet,
+                httpx.AsyncClient(timeout=60) as client,
+            ):
+                first, second = fleet.replicas
+                begun = await client.post(
+                    f"{first.url}/solve",
+                    json={"problem": "What is 1 + 1?", "budget": {"rollouts": 32}, "async": True},
+                    headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+                )
+                assert begun.status_code == 202, begun.text
+                place = f"{second.url}{begun.headers['location']}"
+
+                async def look() -> dict[str, Any]:
+                    found: dict[str, Any] = (await client.get(place)).json()
+                    return found
+
+                async def is_under_way() -> bool:
+                    return bool((await look())["usage"]["rollouts"])
+
+                async def is_finished() -> bool:
+                    return (await look())["status"] == "finished"
+
+                await until(is_under_way)
+                await first.kill()
+                await until(is_finished, 60)
+                assert (await look())["solution"]["trace_id"] == trace_id
+                lines = [json.loads(line) for line in second.said().splitlines() if line[0] == "{"]
+        found = {
+            span.name
+            for _, span in collector.spans
+            if span.trace_id.hex() == trace_id and span.name.startswith("adopt")
+        }
+    told = {line["event"] for line in lines if line.get("trace_id") == trace_id}
+    assert {"search adopted", "search finished"} <= told
+    assert found == {"adoption", "adopted search"}
