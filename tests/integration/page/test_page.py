@@ -39,7 +39,8 @@ async def test_a_node_shows_its_step_and_the_keyboard_walks_the_tree(visit: Open
         await page.locator('.dot[aria-level="2"] > .shape').first.click()
         card = page.locator(".card")
         await expect(card.locator("pre code")).to_contain_text(re.compile(r"n = \d+|print"))
-        await expect(card.locator(".figures")).to_contain_text("Visits")
+        for name in ("Visits", "Mean log-probability", "Time in policy", "Time in sandbox"):
+            await expect(card.locator(".figures")).to_contain_text(name)
         await page.locator(".tree").focus()
         await page.keyboard.press("ArrowUp")
         await expect(card.locator("h3")).to_have_text("The problem")

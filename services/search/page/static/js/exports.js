@@ -1,5 +1,7 @@
 // Takes a search away: its solution as Markdown, its tree as JSON and as SVG.
 
+import { svg } from "./text.js";
+
 export function markdown(model) {
   const solution = model.solution;
   const lines = [`# ${model.started?.problem ?? ""}`, ""];
@@ -40,9 +42,14 @@ export function picture(tree) {
     for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "display"]) {
       made[i].setAttribute(name, style.getPropertyValue(name));
     }
-    for (const name of ["class", "data-key", "id", "role", "tabindex"]) made[i].removeAttribute(name);
+    for (const { name } of [...made[i].attributes]) {
+      if (name.startsWith("aria-") || ["class", "data-key", "id", "role", "tabindex"].includes(name)) made[i].removeAttribute(name);
+    }
   }
   const box = tree.getBoundingClientRect();
+  // Text in the page's colour, which may be light, stands on the page's ground.
+  const ground = getComputedStyle(tree.closest(".pane")).backgroundColor;
+  copy.prepend(svg("rect", { width: "100%", height: "100%", fill: ground }));
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.setAttribute("width", box.width);
   copy.setAttribute("height", box.height);

@@ -49,9 +49,18 @@ function figures(node, model) {
     ["Outcome", { limit: "too long", terminal: "answers" }[node.outcome] ?? node.outcome],
     ["Policy", node.policy],
     ["PPM", node.ppm],
+    ["Time in policy", seconds(node.seconds?.policy)],
+    ["Time in sandbox", seconds(node.seconds?.sandbox)],
+    ["Time in PPM", seconds(node.seconds?.ppm)],
     ["Depth", node.depth],
   ];
   return rows.filter(([, value]) => value !== undefined && value !== null && value !== "");
+}
+
+// Nothing where a step had no such phase.
+function seconds(value) {
+  if (!value) return undefined;
+  return value < 1 ? `${(1000 * value).toFixed(0)} ms` : `${value.toFixed(1)} s`;
 }
 
 function listed(rows) {
@@ -70,5 +79,5 @@ function scrolled(className, name, text) {
 }
 
 function paragraph(className, content) {
-  return element("p", { class: className || null, tabindex: className ? 0 : null }, content);
+  return element("p", { class: className || null, dir: "auto", tabindex: className ? 0 : null }, content);
 }
