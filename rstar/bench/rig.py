@@ -88,6 +88,7 @@ async def running(
     """
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as home, contextlib.ExitStack() as own:
         config = StackConfig(port=0, grpc_port=0, home=Path(home), log_level="warning")
+        config.reports_folder.mkdir(parents=True, exist_ok=True)
         folder = own.enter_context(contextlib.closing(RedisFolder(config.redis_folder)))
         at = choose_addresses(config, folder.url)
         at = replace(at, policy=policy_port or at.policy)
