@@ -1,23 +1,29 @@
 """Structured logs on standard error, as console lines or JSON.
 
-Problem texts and code never go into logs: they may be private.
+Problem texts and code do not go into logs unless asked: they may be private.
 """
 
 import logging
 import sys
+import traceback
 from typing import Literal
 
 import structlog
 
-from services.common import tracing
+from services.common import error_places, tracing
 
 
 def configure(
-    service: str, level: str = "info", form: Literal["console", "json"] = "console"
+    service: str,
+    level: str = "info",
+    form: Literal["console", "json"] = "console",
+    *,
+    quotes_errors: bool = True,
 ) -> None:
     """Route structlog and the standard library's logging to standard error.
 
-    Every line carries `service`. Call once, at process start.
+    Every line carries `service`. Without `quotes_errors` a traceback names the types of the errors,
+    not what they say, which may quote a request. Call once, at process start.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -36,7 +42,7 @@ def configure(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(_whole if quotes_errors else _place),
                 renderer,
             ],
         )
@@ -51,6 +57,14 @@ def configure(
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _whole(exc_info: structlog.typing.ExcInfo) -> str:
+    return "".join(traceback.format_exception(*exc_info)).rstrip()
+
+
+def _place(exc_info: structlog.typing.ExcInfo) -> str:
+    return error_places.describe(exc_info[1])
 
 
 def _with_trace(

@@ -23,6 +23,12 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people or, as JSON, for machines."
     )
+    log_problems: bool = Field(
+        False,
+        description="Let problem text, answers and code into log lines: those of the solution into "
+        "the one line of a search, and into tracebacks what unexpected errors say, which may quote "
+        "them. Without it, tracebacks name the types of errors alone.",
+    )
     drain_seconds: float = Field(
         10.0, gt=0, le=600, description="How long a stopping service finishes what it has begun."
     )

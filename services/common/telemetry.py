@@ -11,7 +11,9 @@ def configure(service: str, settings: ServiceSettings) -> None:
 
     Ends the process where traces are asked for and cannot be made.
     """
-    logs.configure(service, settings.log_level, settings.log_format)
+    logs.configure(
+        service, settings.log_level, settings.log_format, quotes_errors=settings.log_problems
+    )
     try:
         tracing.configure(service, settings.trace_endpoint, settings.trace_share)
     except tracing.TracingError as error:

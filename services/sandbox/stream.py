@@ -110,7 +110,7 @@ class RunStream:
         except rpc.StatusError as error:
             failure = _failure(error.code, error.details)
         except Exception as error:
-            log.exception("run failed", error=str(error))
+            log.exception("run failed", kind=type(error).__name__)
             details = f"internal error in RunMany: {type(error).__name__}"
             failure = _failure(grpc.StatusCode.INTERNAL, details)
         else:

@@ -120,7 +120,8 @@ class Holder:
                 "search failed",
                 search_id=self.search_id,
                 cause=last.cause,
-                detail=last.detail,
+                # What an unexpected error says may quote the problem; its traceback has the rest.
+                detail=type(error).__name__ if is_ours else last.detail,
                 exc_info=error if is_ours else None,
             )
         self._is_ending = True

@@ -109,11 +109,6 @@ class SearchSettings(ServiceSettings):
         1, ge=1, le=64, description="Processes that compare answers symbolically."
     )
 
-    log_problems: bool = Field(
-        False,
-        description="Put problem, answer and code of the solution into the line that is logged of "
-        "each search; they are in no other line, and without this in none.",
-    )
     reports: Path | None = Field(
         None,
         description="Folder of the trainer's reports, linked from the page; whoever reaches the "
