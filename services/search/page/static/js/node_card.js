@@ -44,7 +44,7 @@ function figures(node, model) {
     ["Q", model.q(node).toFixed(3)],
     ["Visits", node.visits ?? 0],
     ["PPM score", node.ppm_score?.toFixed(3)],
-    ["Mean log-probability", node.depth ? node.mean_logprob?.toFixed(3) : undefined],
+    ["Mean log-probability", node.depth ? node.mean_logprob?.toFixed(3).replace(/^-(0\.0+)$/, "$1") : undefined],
     ["Tokens", node.depth ? node.tokens : undefined],
     ["Outcome", { limit: "too long", terminal: "answers" }[node.outcome] ?? node.outcome],
     ["Policy", node.policy],

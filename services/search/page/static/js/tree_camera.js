@@ -117,6 +117,10 @@ export class TreeCamera {
   #drag(event) {
     const before = this.#down.get(event.pointerId);
     if (!before) return;
+    if (!event.buttons) {
+      this.#down.delete(event.pointerId); // let go elsewhere, where it was not heard of
+      return;
+    }
     const now = { x: event.clientX, y: event.clientY };
     if (!this.dragged && distance(before, now) < CLICK_PIXELS) return;
     // Only a drag is captured: a captured press would take its click from the node below it.
