@@ -29,7 +29,7 @@ class AsyncClient(Core):
         timeout_seconds: float = wire.REPLY_SECONDS,
     ) -> None:
         """Args:
-        url: of the service.
+        url: of the service; the variable RSTAR_TLS_CA names authorities (PEM) to trust for https.
         api_key: the key to show; by default that of the variable RSTAR_API_KEY, if any.
         retry: when to try again.
         timeout_seconds: how long the service may be silent before it counts as unreachable, but

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -25,6 +26,7 @@ from rstar.client.sse import ServerEvent
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_VARIABLE = "RSTAR_API_KEY"
+CA_VARIABLE = "RSTAR_TLS_CA"
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
 # A stream without events carries heartbeats, about every ten seconds.
@@ -135,7 +137,13 @@ def options(url: str, api_key: str | None) -> dict[str, Any]:
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
         # Proxies of the environment are for the world outside, not for the stack.
         "trust_env": False,
+        "verify": _verified_by(os.environ.get(CA_VARIABLE)),
     }
+
+
+def _verified_by(authorities: str | None) -> ssl.SSLContext | bool:
+    """By whom a certificate must be signed; httpx' own list where no file is named."""
+    return ssl.create_default_context(cafile=authorities) if authorities else True
 
 
 def arguments(call: Call[Any], read_seconds: float) -> dict[str, Any]:
