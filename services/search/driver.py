@@ -151,7 +151,9 @@ class Driver:
             trial, harvest = self._tasks.pop(task)
             self._ledger.in_flight -= trial.count
             policies = tuple(sorted(harvest.policy))
-            self._spend(harvest.usage(), len(harvest.candidates), policies)
+            usage = harvest.usage()
+            self._spend(usage, len(harvest.candidates), policies)
+            metrics.count_trial(usage)
             self._ppms |= harvest.ppm
             try:
                 task.result()
@@ -159,10 +161,11 @@ class Driver:
                 self._postpone(trial, error)
                 continue
             self._failing_since = None
+            size, rollouts = self.forest.size, self.forest.rollouts
             expanded = self.forest.tell(trial.id, harvest.candidates)
+            metrics.count_growth(self.forest.size - size, self.forest.rollouts - rollouts)
             if expanded is not None:
                 ppms = tuple(sorted(harvest.ppm))
-                usage = harvest.usage()
                 told = TrialTold(
                     expanded, usage, self.progress(), policies, ppms, waits=harvest.waits
                 )
@@ -198,7 +201,9 @@ class Driver:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         # Their solutions are lost, but not what they cost.
         for _, harvest in self._tasks.values():
-            self._spend(harvest.usage(), len(harvest.candidates), tuple(harvest.policy))
+            usage = harvest.usage()
+            self._spend(usage, len(harvest.candidates), tuple(harvest.policy))
+            metrics.count_trial(usage)
         self._tasks.clear()
 
     def _current_usage(self) -> Usage:

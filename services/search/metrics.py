@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.search.store.events import Failed, Finished
+from services.search.store.events import Failed, Finished, TrialUsage
 
 SEARCHES = Counter(
     "rstar_search_searches_ended_total",
@@ -71,20 +71,24 @@ CIRCUITS = Gauge(
 
 
 def count_end(last: Finished | Failed) -> None:
-    """Count a search whose last event was written here, with all that it spent."""
+    """Count a search whose last event was written here."""
     if isinstance(last, Failed):
         SEARCHES.labels("failed", last.cause).inc()
         return
     solution = last.solution
     status = "cancelled" if solution.stop_reason == "cancelled" else "finished"
     SEARCHES.labels(status, solution.stop_reason).inc()
-    usage = solution.usage
-    SECONDS.observe(usage.seconds)
-    for counter, amount in (
-        (TOKENS, usage.policy_tokens),
-        (NODES, usage.nodes),
-        (ROLLOUTS, usage.rollouts),
-        (PPM_CALLS, usage.ppm_calls),
-        (SANDBOX_RUNS, usage.sandbox_runs),
-    ):
-        counter.inc(amount)
+    SECONDS.observe(solution.usage.seconds)
+
+
+def count_trial(usage: TrialUsage) -> None:
+    """Count what a trial of this process spent, whatever came of it."""
+    TOKENS.inc(usage.policy_tokens)
+    PPM_CALLS.inc(usage.ppm_calls)
+    SANDBOX_RUNS.inc(usage.sandbox_runs)
+
+
+def count_growth(nodes: int, rollouts: int) -> None:
+    """Count what a trial added to the trees of a search."""
+    NODES.inc(nodes)
+    ROLLOUTS.inc(rollouts)

@@ -14,6 +14,7 @@ import httpx
 from rstar.stack.ports import free_ports
 
 START_SECONDS = 60
+ALERTS = Path(__file__).parents[2] / "deploy" / "helm" / "rstar" / "monitoring" / "alerts.yaml"
 
 
 def program(name: str) -> str:

@@ -1,6 +1,9 @@
 """A real Prometheus reads the real services."""
 
 import asyncio
+import os
+import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,9 +13,10 @@ import pytest
 from rstar.stack.ports import free_ports
 from tests.support.fleet import running, until
 from tests.support.model_service import started
-from tests.support.prometheus import promtool, scraping
+from tests.support.prometheus import ALERTS, promtool, scraping
 
-ALERTS = Path(__file__).parents[3] / "deploy" / "helm" / "rstar" / "monitoring" / "alerts.yaml"
+# A port that nobody listens on.
+NOBODY = "127.0.0.1:9"
 PROBLEM = {"problem": "What is 1 + 1?", "budget": {"rollouts": 4}}
 
 
@@ -20,6 +24,34 @@ async def read(client: httpx.AsyncClient, address: str) -> str:
     reply = await client.get(f"http://{address}/metrics")
     assert reply.status_code == 200
     return reply.text
+
+
+async def shown_by_top(client: httpx.AsyncClient, url: str, addresses: list[str]) -> None:
+    """`rstar top` shows a search while it runs, what it needs, and what it spends."""
+    budget = {"rollouts": 10_000, "tokens": 10_000_000, "seconds": 120}
+    body = {**PROBLEM, "budget": budget, "async": True}
+    place = (await client.post(f"{url}/solve", json=body)).headers["location"]
+    search_id = place.rpartition("/")[2]
+    options = [f"--metrics={address}" for address in (*addresses, NOBODY)]
+    top = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rstar.main", "top", "--url", url, *options),
+        *("--every", "0.5", "--rounds", "2"),
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        text = (await top.communicate())[0].decode()
+    assert (await client.delete(f"{url}{place}")).status_code == 204
+    assert top.returncode == 0
+    assert search_id in text
+    assert PROBLEM["problem"] in text
+    for row in (*addresses, url):
+        assert re.search(rf"{re.escape(row)}\W+up", text), text
+    assert re.search(rf"{NOBODY}\W+.*refused", text), text
+    for dependency in ("policy", "ppm", "sandbox", "redis"):
+        assert re.search(rf"{dependency}\W+ready", text), text
+    assert re.search(r"[1-9][0-9.]* nodes/s", text), text
+    assert re.search(r"[1-9][0-9.]* steps/s", text), text
 
 
 async def test_prometheus_sees_what_the_stack_does(
@@ -62,6 +94,7 @@ async def test_prometheus_sees_what_the_stack_does(
                 await until(rates)
                 assert await prometheus.ask("rstar_sandbox_mode_info == 1")
                 assert await prometheus.ask("rstar_ppm_in_flight_solutions == 0")
+            await shown_by_top(client, replica.url, [jobs["sandbox"], jobs["ppm"]])
             for address in jobs.values():
                 text = await read(client, address)
                 await asyncio.to_thread(promtool, "check", "metrics", text=text)
