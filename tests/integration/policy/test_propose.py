@@ -203,7 +203,7 @@ async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy) -> N
     _, before = await scraped(policy)
     replies = await policy.propose(2, temperature=1.0, max_tokens=16)
     text, found = await scraped(policy)
-    counted = {name: value - before[name] for name, value in found.items() if name in before}
+    counted = {name: value - before.get(name, 0.0) for name, value in found.items()}
     assert counted["rstar_policy_candidates_total"] == len(replies) == 2
     assert counted["rstar_policy_tokens_total"] == sum(one.tokens for one in replies)
     assert found["rstar_policy_in_flight_candidates"] == 0
