@@ -114,22 +114,36 @@ def harvest(
 
 def reload(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    swaps: Annotated[int, typer.Option(min=1, help="Exchanges.")] = 50,
-    callers: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 16,
+    swaps: Annotated[int, typer.Option(min=1, help="Exchanges of each model.")] = 50,
+    callers: Annotated[int, typer.Option(min=1, help="Solves, or calls, in flight.")] = 16,
     wait: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds that an exchange waits; the service's own by default."),
     ] = None,
+    calls: Annotated[
+        bool,
+        typer.Option(
+            "--calls", help="Call a policy of SmolLM2-135M alone, rather than solve whole problems."
+        ),
+    ] = False,
     store: Annotated[
-        str | None, typer.Option(envvar="RSTAR_STORE", help="Model store that holds the model.")
+        str | None,
+        typer.Option(envvar="RSTAR_STORE", help="With --calls: model store that holds the model."),
     ] = None,
 ) -> None:
-    """Exchange SmolLM2-135M and a variant of it under load: failures, labels, pauses, memory."""
-    from rstar.bench.reload import measure, render
+    """Exchange policy and PPM under load: failures, labels by content, pauses, memory."""
+    from rstar.bench import reload as by_calls
+    from rstar.bench import reload_solves as by_solves
     from services.common.models.store import ModelStore
 
-    with tempfile.TemporaryDirectory(prefix="rstar-reload-") as folder:
-        figures = asyncio.run(measure(ModelStore(store), Path(folder), swaps, callers, wait))
+    with tempfile.TemporaryDirectory(prefix="rstar-reload-") as name:
+        folder = Path(name)
+        if calls:
+            asked = by_calls.measure(ModelStore(store), folder, swaps, callers, wait)
+        else:
+            asked = by_solves.measure(folder, swaps, callers, wait)
+        figures = asyncio.run(asked)
+    render = by_calls.render if calls else by_solves.render
     print(json.dumps(figures, indent=2) if as_json else render(figures))
     raise typer.Exit(1 if figures["failed_requests"] or figures["mislabelled"] else 0)
 

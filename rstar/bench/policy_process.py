@@ -1,4 +1,4 @@
-"""A policy process of one's own, and what a measurement asks of it."""
+"""A policy or PPM process of one's own, and what a measurement asks of it."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,10 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
@@ -18,12 +20,12 @@ from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 START_SECONDS = 600.0
 CALL_SECONDS = 300.0
 STOP_SECONDS = 60.0
-_TOKEN = "bench"  # noqa: S105 - of a process of this measurement alone
+ADMIN_TOKEN = "bench"  # noqa: S105 - of a process of this measurement alone
 _LINE = re.compile(rb"address=(\S+)")
 
 
-class PolicyDied(RuntimeError):  # noqa: N818 - what happened
-    """The policy process ended; the message holds its last words."""
+class ServiceDied(RuntimeError):  # noqa: N818 - what happened
+    """A process ended; the message holds its last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,8 @@ class PolicyProcess:
         return await self._admin.Load(
             pb.LoadRequest(model=version),
             timeout=CALL_SECONDS,
-            metadata=(("authorization", f"Bearer {_TOKEN}"),),
+            metadata=(("authorization", f"Bearer {ADMIN_TOKEN}"),),
         )
-
-    async def ready(self) -> bool:
-        """Whether a model is served."""
-        try:
-            await self._policy.Info(pb.InfoRequest(), timeout=10)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise
-            return False
-        return True
 
 
 @contextlib.asynccontextmanager
@@ -94,25 +86,39 @@ async def policy_process(
     """A policy on a free port, stopped at the end.
 
     Raises:
-        PolicyDied: it did not start.
+        ServiceDied: it did not start.
+    """
+    async with model_process("policy", store, model, state, **settings) as (pid, channel):
+        yield PolicyProcess(pid, channel)
+
+
+@contextlib.asynccontextmanager
+async def model_process(
+    name: Literal["policy", "ppm"], store: Path, model: str, state: Path, **settings: object
+) -> AsyncIterator[tuple[int, grpc.aio.Channel]]:
+    """A service of a model on a free port, stopped at the end: its process id, and a channel to it.
+
+    Raises:
+        ServiceDied: it did not start.
     """
     given = {
         "STORE": store,
         "MODEL": model,
         "STATE": state,
         "PORT": 0,
-        "ADMIN_TOKEN": _TOKEN,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
         "KV_CACHE_GIB": 0.5,
         "DRAIN_SECONDS": 1,
         **{name.upper(): value for name, value in settings.items()},
     }
+    prefix = f"RSTAR_{name}_".upper()
     log = state.with_name(f"{state.name}.log")
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "services.policy",
-            env=os.environ | {f"RSTAR_POLICY_{key}": str(value) for key, value in given.items()},
+            f"services.{name}",
+            env=os.environ | {f"{prefix}{key}": str(value) for key, value in given.items()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=file,
             stderr=file,
@@ -120,13 +126,13 @@ async def policy_process(
     try:
         async with asyncio.timeout(START_SECONDS):
             address = await _logged(process, log)
+            # What was refused while nobody listened waits longer and longer before it tries again.
             async with rpc.channel(address) as channel:
-                policy = PolicyProcess(process.pid, channel)
-                while not await policy.ready():
+                while not await _serves(channel):
                     _check(process, log)
                     await asyncio.sleep(0.2)
         async with rpc.channel(address) as channel:
-            yield PolicyProcess(process.pid, channel)
+            yield process.pid, channel
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -136,6 +142,18 @@ async def policy_process(
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+async def _serves(channel: grpc.aio.Channel) -> bool:
+    """Whether a model is served."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    try:
+        reply = await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return False
+    return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def _logged(process: asyncio.subprocess.Process, log: Path) -> str:
@@ -153,4 +171,4 @@ def _search(log: Path) -> str:
 def _check(process: asyncio.subprocess.Process, log: Path) -> None:
     if process.returncode is not None:
         words = log.read_text("utf-8", errors="replace").splitlines()[-20:]
-        raise PolicyDied("the policy ended:\n" + "\n".join(words))
+        raise ServiceDied("the service ended:\n" + "\n".join(words))

@@ -22,6 +22,7 @@ class Drawn:
         tokens: new tokens.
         begun: when it was asked for, in monotonic seconds.
         ended: when it was there.
+        reply: what it is.
     """
 
     request: policy_pb2.ProposeRequest
@@ -29,6 +30,7 @@ class Drawn:
     tokens: int
     begun: float
     ended: float
+    reply: policy_pb2.ProposeResponse = field(default_factory=policy_pb2.ProposeResponse)
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
                 missing -= len(several)
                 self._change(-len(several))
                 self.drawn += [
-                    Drawn(request, one.index, one.tokens, begun, ended) for one in several
+                    Drawn(request, one.index, one.tokens, begun, ended, one) for one in several
                 ]
                 replies.put_nowait(reply)
             replies.put_nowait(None)

@@ -1,4 +1,4 @@
-"""A model exchanged again and again under load: what `rstar bench reload` measures.
+"""A policy exchanged again and again under calls: what `rstar bench reload --calls` measures.
 
 Who made a reply is told by its content: for every problem the greedy text and its log-probability
 of a fresh engine of each version are known, and a reply must be that of the version on its label.
@@ -176,7 +176,7 @@ async def measure(
         "swaps": len(pauses),
         "failed_requests": len(tally.failures),
         "mislabelled": len(tally.lies),
-        "pause_ms": _quantiles(pauses),
+        "pause_ms": quantiles(pauses),
         "stale_kv": stale,
         "requests": tally.requests,
         "replies": tally.by_version,
@@ -205,7 +205,8 @@ def growth(series: list[float]) -> float:
     return statistics.linear_regression(range(len(half)), half).slope
 
 
-def _quantiles(values: list[float]) -> dict[str, float]:
+def quantiles(values: list[float]) -> dict[str, float]:
+    """Median and 99th percentile."""
     ordered = sorted(values)
     last = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
     return {"p50": round(statistics.median(ordered), 1), "p99": round(last, 1)}

@@ -72,6 +72,7 @@ async def running(
     model: str = "",
     batch: int = 64,
     policy_port: int = 0,
+    ppm_port: int = 0,
     environment: Mapping[str, str] = MappingProxyType({}),
     **search_settings: object,
 ) -> AsyncIterator[Rig]:
@@ -82,7 +83,7 @@ async def running(
         model: version in the user's model store that the policy serves, without a PPM; empty for
             scripted ones of both.
         batch: sequences that the policy's engine computes at once.
-        policy_port: where the policy listens; 0 for a free port.
+        policy_port, ppm_port: where policy and PPM listen; 0 for a free port.
         environment: further variables of all services.
         search_settings: settings of the search service by name.
     """
@@ -91,7 +92,7 @@ async def running(
         config.reports_folder.mkdir(parents=True, exist_ok=True)
         folder = own.enter_context(contextlib.closing(RedisFolder(config.redis_folder)))
         at = choose_addresses(config, folder.url)
-        at = replace(at, policy=policy_port or at.policy)
+        at = replace(at, policy=policy_port or at.policy, ppm=ppm_port or at.ppm)
         units = [
             redis_unit(folder),
             _sandbox_unit(config, at.sandbox, sandbox),

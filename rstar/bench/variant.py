@@ -10,6 +10,8 @@ from services.common.models.store import ModelStore, StoredModel
 
 NOISE = 0.3
 SEED = 5
+HEAD = 0.1
+SCALE = 5.0
 
 
 def publish_pair(
@@ -47,6 +49,40 @@ def publish_pair(
             base=source.manifest.base,
             prompt_style="bare",
             move=True,
+        )
+    return "first", "second"
+
+
+def publish_ppms(store: ModelStore, source: StoredModel, scratch: Path) -> tuple[str, str]:
+    """Publish PPMs `first` and `second`: a policy's body under heads of different random numbers.
+
+    They judge nothing, but what they compute is theirs alone.
+
+    Args:
+        store: where to publish.
+        source: a policy.
+        scratch: a folder, for files on the way.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.path)
+    for seed, version in enumerate(("first", "second"), SEED):
+        folder = scratch / f"ppm-{version}"
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source.path, num_labels=1, dtype=torch.float32
+        )
+        model.config.pad_token_id = tokenizer.pad_token_id
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            model.score.weight.normal_(std=HEAD, generator=generator)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        store.publish(
+            *("ppm", version, folder),
+            licence=source.manifest.licence,
+            base=source.manifest.version,
+            scale=SCALE,
         )
     return "first", "second"
 
