@@ -12,9 +12,11 @@ import pytest
 
 from rstar.client import AsyncClient, Denied, Retry, Solution
 from services.common.models.manifest import Kind
+from tests.cluster.certificates import SECRET, Certificates
 from tests.cluster.conftest import HARVESTED, PROBLEMS, Cluster
 from tests.cluster.evolution import ALIAS, BASE, NAME, Evolution
 from tests.cluster.kubelet.images import give_to_user
+from tests.cluster.release import NAME as RELEASE
 from tests.cluster.release import values
 from tests.support.training import losses, make_base, sums
 from trainer.harvest.run import HarvestFolder
@@ -32,7 +34,7 @@ NEW_KEY = "rotated-" + "0123456789abcdef" * 2
 @contextlib.asynccontextmanager
 async def client_of(cluster: Cluster, scheme: str = "http") -> AsyncIterator[AsyncClient]:
     """A client of the search's Service."""
-    url = f"{scheme}://{await cluster.release.address('search')}"
+    url = f"{scheme}://{await cluster.release.address('search')}:80"
     # The only sandbox and the only policy are killed too: new searches wait for their return.
     patience = Retry(attempts=60, longest_pause_seconds=1.0)
     key = await cluster.release.admin_key()
@@ -237,6 +239,34 @@ async def lives(cluster: Cluster) -> dict[str, int]:
         for component in ("policy-main", "ppm")
         for pod in await cluster.release.pods(component)
     }
+
+
+async def test_a_new_certificate_takes_over_without_a_failed_caller(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evolution = Evolution(cluster.volumes)
+    await asyncio.to_thread(evolution.prepare)
+    pods = ("search", "search-grpc", "sandbox", "ppm", "policy-main")
+    names = [f"{RELEASE}-{one}" for one in pods]
+    certificates = Certificates(cluster.api, *names, await cluster.release.address("search"))
+    await certificates.issue()
+    tls = {"tls__enabled": True, "tls__existingSecret": SECRET}
+    await cluster.release.upgrade(*values(**evolution.served(), **tls))
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(certificates.authority)
+    monkeypatch.setenv("RSTAR_TLS_CA", str(authority))
+    async with client_of(cluster, "https") as client:
+        load = Load(client, evolution.question())
+        async with load.running(callers=2):
+            await certificates.renew()
+            await cluster.release.restart("-l", "app.kubernetes.io/part-of=rstar")
+        assert load.solutions
+        assert all(one.usage.rollouts > 0 for one in load.solutions)
+    for component in ("search", "sandbox", "ppm", "policy-main"):
+        for pod in await cluster.release.pods(component):
+            ports = {one["name"]: one for one in pod["spec"]["containers"][0]["ports"]}
+            port = ports["grpc"]["containerPort"]
+            assert await certificates.shown_by(pod["status"]["podIP"], port), component
 
 
 async def test_roll_back(cluster: Cluster) -> None:
