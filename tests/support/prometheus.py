@@ -58,11 +58,13 @@ class Prometheus:
 
 
 @contextlib.asynccontextmanager
-async def scraping(jobs: Mapping[str, str], rules: Path, folder: Path) -> AsyncIterator[Prometheus]:
-    """A Prometheus that reads addresses by job every quarter of a second."""
+async def scraping(
+    jobs: Mapping[str, str], rules: Path, folder: Path, *, every: str = "250ms"
+) -> AsyncIterator[Prometheus]:
+    """A Prometheus that reads addresses by job, every quarter of a second unless told otherwise."""
     (port,) = free_ports("127.0.0.1", 1)
     config = {
-        "global": {"scrape_interval": "250ms", "scrape_timeout": "250ms"},
+        "global": {"scrape_interval": every, "scrape_timeout": every},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {"job_name": job, "static_configs": [{"targets": [address]}]}

@@ -120,7 +120,9 @@ def exposed(
 def _with_readiness(metrics: "WSGIApplication", ready: Callable[[], bool]) -> "WSGIApplication":
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/ready":
-            return metrics(environ, start_response)
+            # As OpenMetrics, which Prometheus would rather have, the engine's names would lose the
+            # colon that they are known by.
+            return metrics({**environ, "HTTP_ACCEPT": "text/plain"}, start_response)
         status = "200 OK" if ready() else "503 Service Unavailable"
         start_response(status, [("Content-Type", "text/plain"), ("Cache-Control", "no-store")])
         return [status.encode()]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from pathlib import Path
 
 import grpc
 import httpx
@@ -13,7 +14,8 @@ from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
-from tests.support.prometheus import promtool
+from tests.support.fleet import until
+from tests.support.prometheus import ALERTS, promtool, scraping
 
 pytestmark = [
     pytest.mark.model,
@@ -199,7 +201,7 @@ async def scraped(policy: Policy) -> tuple[str, dict[str, float]]:
     return text, found
 
 
-async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy) -> None:
+async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy, tmp_path: Path) -> None:
     _, before = await scraped(policy)
     replies = await policy.propose(2, temperature=1.0, max_tokens=16)
     text, found = await scraped(policy)
@@ -213,6 +215,15 @@ async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy) -> N
     assert found["vllm:num_requests_waiting"] == 0
     ours = [line for line in text.splitlines(keepends=True) if "vllm:" not in line]
     promtool("check", "metrics", text="".join(ours))
+    address = policy.metrics_url.split("/")[2]
+    # The engine's metrics are many: reading them takes a while on a busy machine.
+    async with scraping({"policy": address}, ALERTS, tmp_path, every="2s") as prometheus:
+
+        async def is_read() -> bool:
+            queries = "rstar_policy_model_info == 1", "vllm:num_requests_waiting == 0"
+            return all([await prometheus.ask(query) for query in queries])
+
+        await until(is_read)
 
 
 async def test_a_call_goes_on_with_its_callers_trace(policy: Policy) -> None:

@@ -3,14 +3,18 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from services.common import rpc
 from services.common.inference.meters import ReloadMeters, exposed
 
+# What Prometheus 2 asks for.
+ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+
 
 def read(port: int, path: str = "/metrics") -> str:
     opener = build_opener(ProxyHandler({}))
+    opener.addheaders = [("Accept", ACCEPT)]
     with opener.open(f"http://127.0.0.1:{port}{path}", timeout=20) as reply:
         text: str = reply.read().decode()
         return text
@@ -29,12 +33,14 @@ def test_what_is_served_can_be_read_over_http_while_it_is() -> None:
     meters.serve("one", ["trial"])
     meters.serve("two", ["trial"])
     meters.failures.inc()
+    Gauge("vllm:num_requests_waiting", "As the engine names it.", registry=registry).set(3)
     with exposed("127.0.0.1", port, lambda: True, registry):
         lines = read(port).splitlines()
     assert 'rstar_policy_model_info{role="main",version="two"} 1.0' in lines
     assert 'rstar_policy_model_info{role="beside",version="trial"} 1.0' in lines
     assert not any('version="one"' in line for line in lines)
     assert "rstar_policy_reload_failures_total 1.0" in lines
+    assert "vllm:num_requests_waiting 3.0" in lines
     with exposed("127.0.0.1", port, lambda: True, registry):
         read(port)
 
