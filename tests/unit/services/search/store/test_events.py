@@ -30,7 +30,7 @@ PROGRESS = Progress(search_id="s1", answer="2", confidence=0.5, usage=Usage(roll
 
 
 def events() -> list[Event]:
-    """One of each kind."""
+    """At least one of each kind."""
     expanded = Expanded(
         trial=3,
         rollout=2,

@@ -21,7 +21,7 @@ def as_stored(values: dict[str, object]) -> list[bytes | None]:
 
 
 def test_a_trial_shows_how_far_the_search_is() -> None:
-    started, trial, finished, failed = events()
+    started, trial, _, finished, failed = events()
     assert isinstance(started, Started)
     state = {"status": "running", **fields(*summary.opening(started, "k", "r"))}
     one = summary.parse("s", as_stored(state))
