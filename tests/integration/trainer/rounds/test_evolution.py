@@ -129,5 +129,5 @@ def test_its_policy_learns_what_its_base_cannot_know(evolved: Laboratory) -> Non
 def test_its_report_is_a_page(evolved: Laboratory) -> None:
     evolved.finish("report")
     page = evolved.rounds / "report"
-    assert "short" in (page / "index.html").read_text(encoding="utf-8")
+    assert "short" in (page / "report.html").read_text(encoding="utf-8")
     assert list(page.glob("*.png"))
