@@ -202,3 +202,13 @@ def fork_sibling(flags: int) -> Callable[[], int]:
         raise OSError(failure, f"clone: {os.strerror(failure)}")
 
     return fork
+
+
+def collect_group(group: int) -> bool:
+    """Collect a process group's ended children; returns whether no child of ours is left in it."""
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False

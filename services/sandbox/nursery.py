@@ -28,6 +28,8 @@ _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 10.0
 # The dead wait so long for others, so that one request collects them all.
 _REAP_SECONDS: Final = 0.02
+# Groups that may have members when the zygote dies: those of all sessions, and the last ended.
+_MOST_GROUPS: Final = 16_384
 
 
 class ZygoteLost(ConnectionError):  # noqa: N818 - a state
@@ -65,6 +67,7 @@ class Nursery:
         self._flush: asyncio.TimerHandle | None = None
         self._reader: asyncio.Task[None] | None = None
         self._processes: dict[int, Process] = {}
+        self._groups: collections.deque[int] = collections.deque(maxlen=_MOST_GROUPS)
         self.baseline_bytes = 0
         self.baseline_anonymous_bytes = 0
 
@@ -218,6 +221,8 @@ class Nursery:
             pid, ours, self._reap, kind=self.kind, leads=leads, memory_bytes=memory_bytes
         )
         self._processes[pid] = process
+        if leads:
+            self._groups.append(pid)
         return process
 
     def _reap(self, process: Process) -> None:
@@ -250,11 +255,8 @@ class Nursery:
             del self._processes[process.pid]
             if isinstance(statuses, list):
                 process.collected(statuses[number])
-                continue
-            # As subreaper the warden has inherited it.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process.pid, os.WNOHANG)
-            process.collected(ZygoteLost(str(statuses)))
+            else:
+                process.collected(ZygoteLost(str(statuses)))
 
     async def died(self) -> None:
         """Return when the zygote is gone."""
@@ -281,6 +283,16 @@ class Nursery:
             self._control.close()
         if self._child is not None:
             await _end(self._child)
+            await self._collect_orphans()
+
+    async def _collect_orphans(self) -> None:
+        """Collect what the zygote has left to the warden, which is its subreaper."""
+        left = list(self._groups)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                # They are dying: of the kill above or, unknown to us, of their parent's death.
+                while left := [group for group in left if not linux.collect_group(group)]:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(_REAP_SECONDS)
 
 
 def _start_zygote(descriptor: int, kind: Kind, bounds: Bounds) -> "subprocess.Popen[bytes]":

@@ -153,7 +153,7 @@ class Zygote:
 
     def _sweep_groups(self) -> None:
         for group in list(self._ended_groups):
-            if _sweep(group):
+            if linux.collect_group(group):
                 self._ended_groups.discard(group)
 
 
@@ -164,16 +164,6 @@ def _wait(pid: int) -> int | None:
     except ChildProcessError:
         return None
     return status
-
-
-def _sweep(group: int) -> bool:
-    """Collect a group's ended children; returns whether no child of it is left."""
-    try:
-        while os.waitpid(-group, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return True
-    return False
 
 
 def main(descriptor: int, kind: Kind, bounds: Bounds) -> None:

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.pb.sandbox.v1 import sandbox_pb2 as pb
-from tests.support.sandbox_server import CALL_SECONDS, Session, alive, serving, until
+from tests.support.sandbox_server import CALL_SECONDS, Session, alive, descendants, serving, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -146,8 +146,10 @@ async def test_a_killed_zygote_is_replaced_and_no_step_is_lost(kind, past):
         before = server.descendants()
         waiting = asyncio.ensure_future(session.run(past + "import time; time.sleep(1); 7"))
         await until(lambda: server.descendants() - before)
+        orphans = descendants(zygote) | {zygote}
         os.kill(zygote, signal.SIGKILL)
         assert (await waiting).output == "7\n"
+        assert not orphans & server.descendants()
         assert (await session.run("x", [past + "x = 8"])).output == "8\n"
 
 
