@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import DirectoryPath, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.common.settings import ServiceSettings
@@ -109,7 +109,7 @@ class SearchSettings(ServiceSettings):
         1, ge=1, le=64, description="Processes that compare answers symbolically."
     )
 
-    reports: Path | None = Field(
+    reports: DirectoryPath | None = Field(
         None,
         description="Folder of the trainer's reports, linked from the page; whoever reaches the "
         "service can read them, with or without a key.",
