@@ -7,26 +7,21 @@ of the two rates is the search's efficiency.
 """
 
 import asyncio
-import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rstar.bench import machine
 from rstar.bench.machine import Processors
 from rstar.bench.plain_batch import draw_all
-from rstar.bench.recorder import Drawn, Recorder, Span, mean_level, spans, tokens_between
+from rstar.bench.recorder import Drawn, Span, mean_level, recording, spans, tokens_between
 from rstar.bench.rig import Rig, running
 from rstar.bench.solving import solve_all
 from rstar.stack import ports
 from rstar.stack.config import LOOPBACK
-from services.common import rpc
-from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
 
-_SERVICE: Final = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
-_RPCS: Final = 10_000
 # The searches go on for so long after the counted seconds.
 _TAIL_SECONDS: Final = 1.0
 
@@ -57,21 +52,6 @@ class Plan:
     batch: int
     candidate_tokens: int
     search: dict[str, Any]
-
-
-@contextlib.asynccontextmanager
-async def recording(policy_port: int) -> AsyncIterator[tuple[Recorder, str]]:
-    """A recorder before a policy that listens, or will, on a port; with its own target."""
-    recorder = Recorder(f"{LOOPBACK}:{policy_port}")
-    server = rpc.Server((_SERVICE,), max_concurrent_rpcs=_RPCS)
-    policy_pb2_grpc.add_PolicyServiceServicer_to_server(recorder, server.grpc)
-    port = await server.start(LOOPBACK, 0)
-    for name in ("", _SERVICE):
-        await server.set_serving(True, name)
-    try:
-        yield recorder, f"{LOOPBACK}:{port}"
-    finally:
-        await server.stop(0)
 
 
 @dataclass(slots=True)

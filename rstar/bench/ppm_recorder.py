@@ -7,12 +7,12 @@ from typing import Final
 
 import grpc
 
+from rstar.bench import in_front
 from rstar.stack.config import LOOPBACK
 from services.common import rpc
 from services.common.pb.ppm.v1 import ppm_pb2, ppm_pb2_grpc
 
 _SERVICE: Final = ppm_pb2.DESCRIPTOR.services_by_name["PpmService"].full_name
-_RPCS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,6 @@ class PpmRecorder(ppm_pb2_grpc.PpmServiceServicer):
 async def recording_ppm(ppm_port: int) -> AsyncIterator[tuple[PpmRecorder, str]]:
     """A recorder before a PPM that listens, or will, on a port; with its own target."""
     recorder = PpmRecorder(f"{LOOPBACK}:{ppm_port}")
-    server = rpc.Server((_SERVICE,), max_concurrent_rpcs=_RPCS)
-    ppm_pb2_grpc.add_PpmServiceServicer_to_server(recorder, server.grpc)
-    port = await server.start(LOOPBACK, 0)
-    for name in ("", _SERVICE):
-        await server.set_serving(True, name)
-    try:
-        yield recorder, f"{LOOPBACK}:{port}"
-    finally:
-        await server.stop(0)
+    add = ppm_pb2_grpc.add_PpmServiceServicer_to_server
+    async with in_front.serving(add, recorder, _SERVICE) as target:
+        yield recorder, target

@@ -1,4 +1,4 @@
-"""A small PPM made on the spot: SmolLM2-135M with a head of random numbers.
+"""A PPM made on the spot: a policy with a head of random numbers.
 
 It judges nothing, but its scores are real: a transformer's, the same each time, different for
 different texts.

@@ -1,15 +1,21 @@
 """A policy that passes everything on to another and notes what was drawn, and when."""
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import grpc
 
+from rstar.bench import in_front
+from rstar.stack.config import LOOPBACK
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2, policy_pb2_grpc
+
+_SERVICE: Final = policy_pb2.DESCRIPTOR.services_by_name["PolicyService"].full_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,15 @@ class Recorder(policy_pb2_grpc.PolicyServiceServicer):
     def _change(self, by: int) -> None:
         self.in_flight += by
         self.levels.append((time.monotonic(), self.in_flight))
+
+
+@contextlib.asynccontextmanager
+async def recording(policy_port: int) -> AsyncIterator[tuple[Recorder, str]]:
+    """A recorder before a policy that listens, or will, on a port; with its own target."""
+    recorder = Recorder(f"{LOOPBACK}:{policy_port}")
+    add = policy_pb2_grpc.add_PolicyServiceServicer_to_server
+    async with in_front.serving(add, recorder, _SERVICE) as target:
+        yield recorder, target
 
 
 @dataclass(frozen=True, slots=True)

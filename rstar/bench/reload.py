@@ -5,8 +5,6 @@ of a fresh engine of each version are known, and a reply must be that of the ver
 """
 
 import asyncio
-import contextlib
-import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import grpc
 
 from rstar.bench import machine
+from rstar.bench.exchange_costs import anonymous_mb, family, memory_figures, pause_figures
 from rstar.bench.policy_process import PolicyProcess, Reply, policy_process
 from rstar.bench.variant import publish_pair
 from services.common.models.store import ModelStore
@@ -114,26 +113,6 @@ async def exchange(
     return pauses, memory, interrupted
 
 
-def anonymous_mb(pids: list[int]) -> float:
-    """What processes hold for themselves; files that the system may drop are not counted."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
-    return total * 1024 / 1e6
-
-
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for each in found:
-        for task in Path(f"/proc/{each}/task").iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, (task / "children").read_text().split())
-    return found
-
-
 async def measure(
     store: ModelStore, folder: Path, swaps: int, callers: int, wait: float | None = None
 ) -> dict[str, Any]:
@@ -176,40 +155,19 @@ async def measure(
         "swaps": len(pauses),
         "failed_requests": len(tally.failures),
         "mislabelled": len(tally.lies),
-        "pause_ms": quantiles(pauses),
+        "pause_ms": pause_figures(pauses),
         "stale_kv": stale,
         "requests": tally.requests,
         "replies": tally.by_version,
         "pinned_gone": tally.pinned_gone,
         "interrupted": interrupted,
         "logprob_drift": round(tally.drift, 5),
-        "memory_mb": {
-            "first": round(memory[0]),
-            "last": round(memory[-1]),
-            "peak": round(max(memory)),
-            "growth_per_swap": round(growth(memory), 2),
-            "every_fifth": [round(one) for one in memory[::5]],
-        },
+        "memory_mb": memory_figures(memory),
         "callers": callers,
         "seconds": round(seconds, 1),
         "faults": (tally.failures + tally.lies)[:5],
         "machine": machine.describe(),
     }
-
-
-def growth(series: list[float]) -> float:
-    """Slope of the least-squares line through the second half of a series, once caches are full."""
-    half = series[len(series) // 2 :]
-    if len(half) < 2:
-        return 0.0
-    return statistics.linear_regression(range(len(half)), half).slope
-
-
-def quantiles(values: list[float]) -> dict[str, float]:
-    """Median and 99th percentile."""
-    ordered = sorted(values)
-    last = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))]
-    return {"p50": round(statistics.median(ordered), 1), "p99": round(last, 1)}
 
 
 def render(figures: dict[str, Any]) -> str:

@@ -27,10 +27,10 @@ from rstar.bench.authorship import (
     learn_ppm,
     scores,
 )
-from rstar.bench.engine import recording
+from rstar.bench.exchange_costs import anonymous_mb, family, memory_figures, pause_figures
 from rstar.bench.policy_process import ADMIN_TOKEN, CALL_SECONDS
 from rstar.bench.ppm_recorder import recording_ppm
-from rstar.bench.reload import anonymous_mb, family, growth, quantiles
+from rstar.bench.recorder import recording
 from rstar.bench.rig import Rig, running
 from rstar.bench.variant import publish_pair, publish_ppms
 from rstar.stack import ports
@@ -45,7 +45,7 @@ from trainer.lab.problems import generate
 KINDS: Final = ("policy", "ppm")
 VERSIONS: Final = ("first", "second")
 # Enough that log-probabilities differ, little enough that code still runs.
-NOISE: Final = 0.1
+NOISE: Final = 0.3
 PROBLEMS: Final = 16
 SECONDS: Final = 120.0
 PINNED_SHARE: Final = 8
@@ -121,13 +121,18 @@ class Solver:
                 solution = reply.json()
                 tree = await self._client.get(f"/searches/{solution['search_id']}/tree")
                 tally.take(solution, problem, tree.raise_for_status().json()["nodes"][1:])
-            elif pinned and reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            elif pinned and _tells_that_version_went(reply):
                 tally.pinned_gone += 1
             else:
                 tally.failures.append(f"{reply.status_code}: {reply.text[:200]}")
         except httpx.HTTPError as error:
             tally.failures.append(f"{type(error).__name__}: {error}")
         tally.solves += 1
+
+
+def _tells_that_version_went(reply: httpx.Response) -> bool:
+    """Whether a pinned search ended because its version was exchanged, and for nothing else."""
+    return reply.status_code == httpx.codes.SERVICE_UNAVAILABLE and "is not served" in reply.text
 
 
 @dataclass(slots=True)
@@ -294,11 +299,11 @@ def _report(run: Run, verdicts: dict[str, Verdict], nodes: Verdict, callers: int
         "swaps": len(run.exchanges["policy"].pauses),
         "failed_requests": len(tally.failures),
         "mislabelled": len(lies),
-        "pause_ms": quantiles(every),
+        "pause_ms": pause_figures(every),
         "by_kind": {
             kind: {
                 "swaps": len(one.pauses),
-                "pause_ms": quantiles(one.pauses),
+                "pause_ms": pause_figures(one.pauses),
                 "interrupted": one.interrupted,
                 **verdicts[kind].figures(),
             }
@@ -310,21 +315,11 @@ def _report(run: Run, verdicts: dict[str, Verdict], nodes: Verdict, callers: int
         "of_several_versions": tally.mixed,
         "pinned_gone": tally.pinned_gone,
         "solve_seconds": {"p50": round(statistics.median(seconds), 2), "max": seconds[-1]},
-        "memory_mb": {part: _memory(series) for part, series in run.memory.items()},
+        "memory_mb": {part: memory_figures(series) for part, series in run.memory.items()},
         "callers": callers,
         "seconds": round(run.seconds, 1),
         "faults": (tally.failures + lies)[:5],
         "machine": machine.describe(),
-    }
-
-
-def _memory(series: Sequence[float]) -> dict[str, Any]:
-    return {
-        "first": round(series[0]),
-        "last": round(series[-1]),
-        "peak": round(max(series)),
-        "growth_per_swap": round(growth(list(series)), 2),
-        "every_fifth": [round(one) for one in series[::5]],
     }
 
 

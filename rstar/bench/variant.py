@@ -4,14 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from rstar.bench.random_ppm import make_ppm
 from services.common.models import tensors, weights
 from services.common.models.bf16 import Floats
 from services.common.models.store import ModelStore, StoredModel
 
 NOISE = 0.3
 SEED = 5
-HEAD = 0.1
-SCALE = 5.0
 
 
 def publish_pair(
@@ -56,34 +55,13 @@ def publish_pair(
 def publish_ppms(store: ModelStore, source: StoredModel, scratch: Path) -> tuple[str, str]:
     """Publish PPMs `first` and `second`: a policy's body under heads of different random numbers.
 
-    They judge nothing, but what they compute is theirs alone.
-
     Args:
         store: where to publish.
         source: a policy.
         scratch: a folder, for files on the way.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(source.path)
     for seed, version in enumerate(("first", "second"), SEED):
-        folder = scratch / f"ppm-{version}"
-        model = AutoModelForSequenceClassification.from_pretrained(
-            source.path, num_labels=1, dtype=torch.float32
-        )
-        model.config.pad_token_id = tokenizer.pad_token_id
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            model.score.weight.normal_(std=HEAD, generator=generator)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        store.publish(
-            *("ppm", version, folder),
-            licence=source.manifest.licence,
-            base=source.manifest.version,
-            scale=SCALE,
-        )
+        make_ppm(source, store, scratch / f"ppm-{version}", seed=seed, version=version)
     return "first", "second"
 
 

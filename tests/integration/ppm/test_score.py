@@ -10,6 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from rstar.bench.random_ppm import SCALE, VERSION, make_ppm
 from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
@@ -17,7 +18,6 @@ from services.common.steps import Step, render_scored
 from services.ppm.servicer import NAME
 from tests.support.collector import Collector, collecting
 from tests.support.model_service import SERVING, connect, health, started
-from tests.support.ppm import SCALE, VERSION, make_ppm
 
 pytestmark = [
     pytest.mark.model,

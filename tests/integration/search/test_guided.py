@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from rstar.bench.random_ppm import VERSION, make_ppm
 from services.common import rpc
 from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.policy.v1 import policy_pb2
@@ -13,7 +14,6 @@ from services.ppm.servicer import NAME
 from tests.integration.search.conftest import StartRig
 from tests.support import sandbox_server
 from tests.support.model_service import connect, started
-from tests.support.ppm import VERSION, make_ppm
 from tests.support.scripted import solution
 
 pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="session")]

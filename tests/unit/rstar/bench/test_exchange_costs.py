@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from rstar.bench.reload import anonymous_mb, growth
+from rstar.bench.exchange_costs import anonymous_mb, growth
 
 
 def test_growth_is_that_of_the_second_half() -> None:
