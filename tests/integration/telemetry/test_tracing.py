@@ -92,7 +92,9 @@ async def test_who_takes_a_search_over_goes_on_with_its_trace(
                 await first.kill()
                 await until(is_finished, 60)
                 assert (await look())["solution"]["trace_id"] == trace_id
-                lines = [json.loads(line) for line in second.said().splitlines() if line[0] == "{"]
+                lines = [
+                    json.loads(line) for line in second.said().splitlines() if line.startswith("{")
+                ]
         found = {
             span.name
             for _, span in collector.spans
