@@ -146,44 +146,53 @@ class Driver:
             await self._expander.expand(prefix, trial.count, sampling, into, seconds=seconds)
 
     async def _tell(self, done: set[asyncio.Task[None]]) -> None:
-        events = []
+        """Tell the trees what came of trials that have ended, and log it; raise what one failed of.
+
+        It is raised after the log is written: what the trees were told must be in there.
+        """
+        events: list[TrialTold] = []
+        failure: BaseException | None = None
         for task in done:
             trial, harvest = self._tasks.pop(task)
             self._ledger.in_flight -= trial.count
-            policies = tuple(sorted(harvest.policy))
             usage = harvest.usage()
-            self._spend(usage, len(harvest.candidates), policies)
+            self._spend(usage, len(harvest.candidates), tuple(harvest.policy))
             metrics.count_trial(usage)
             self._ppms |= harvest.ppm
-            try:
-                task.result()
-            except DependencyError as error:
-                self._postpone(trial, error)
-                continue
-            self._failing_since = None
-            size, rollouts = self.forest.size, self.forest.rollouts
-            expanded = self.forest.tell(trial.id, harvest.candidates)
-            metrics.count_growth(self.forest.size - size, self.forest.rollouts - rollouts)
-            if expanded is not None:
-                ppms = tuple(sorted(harvest.ppm))
-                told = TrialTold(
-                    expanded, usage, self.progress(), policies, ppms, waits=harvest.waits
-                )
+            if (error := task.exception()) is not None:
+                failure = failure or self._forgive(trial, error)
+            elif (told := self._graft(trial, harvest, usage)) is not None:
                 events.append(told)
         if events:
             with metrics.LOG_PHASE.time():
                 await self._journal.append(events)
+        if failure is not None:
+            raise failure
 
-    def _postpone(self, trial: Trial, error: DependencyError) -> None:
-        """Take back a trial that a dependency failed; raise when they have failed for too long."""
+    def _graft(self, trial: Trial, harvest: Yield, usage: TrialUsage) -> TrialTold | None:
+        """Tell the trees what a trial brought; the event for the log, None where none is due."""
+        self._failing_since = None
+        size, rollouts = self.forest.size, self.forest.rollouts
+        expanded = self.forest.tell(trial.id, harvest.candidates)
+        metrics.count_growth(self.forest.size - size, self.forest.rollouts - rollouts)
+        if expanded is None:
+            return None
+        policies, ppms = tuple(sorted(harvest.policy)), tuple(sorted(harvest.ppm))
+        return TrialTold(expanded, usage, self.progress(), policies, ppms, waits=harvest.waits)
+
+    def _forgive(self, trial: Trial, error: BaseException) -> BaseException | None:
+        """Take back a trial that failed; the error where the search cannot go on after it."""
         self.forest.forget(trial.id)
+        if not isinstance(error, DependencyError):
+            return error
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         gone = isinstance(error, VersionGone)
         if gone or now - self._failing_since >= self._plan.stall_seconds:
-            raise error
+            return error
         self._ask_after = now + _FAULT_PAUSE_SECONDS
         log.warning("trial failed", search_id=self._plan.search_id, detail=str(error))
+        return None
 
     def _spend(self, usage: TrialUsage, candidates: int, policies: Sequence[str]) -> None:
         self._ledger.spent_tokens += usage.policy_tokens
