@@ -28,6 +28,22 @@ def is_cluster(url: str) -> bool:
     return urlsplit(url).scheme.endswith(CLUSTER)
 
 
+def check(url: str) -> None:
+    """ValueError, which quotes nothing of it, where a URL is none of the above."""
+    scheme = url.partition("://")[0]
+    try:
+        if scheme.endswith(SENTINEL):
+            _sentinel(url)
+        else:
+            redis.asyncio.connection.parse_url(plain(url))
+    except ValueError:
+        # What is wrong with it is not said by its parser without parts of it: a password, maybe.
+        raise ValueError(
+            "is no URL of Redis: redis://, rediss:// or unix://, +cluster:// or +sentinel:// after "
+            "redis or rediss, a port that is a number, and options as redis-py has them"
+        ) from None
+
+
 def plain(url: str) -> str:
     """A cluster's URL as redis-py has it."""
     scheme, _, rest = url.partition("://")

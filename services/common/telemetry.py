@@ -2,8 +2,12 @@
 
 import sys
 
-from services.common import logs, tracing
+from pydantic_settings import BaseSettings
+
+from services.common import environment, logs, tracing
 from services.common.settings import ServiceSettings
+
+log = logs.get(__name__)
 
 
 def configure(service: str, settings: ServiceSettings) -> None:
@@ -14,7 +18,15 @@ def configure(service: str, settings: ServiceSettings) -> None:
     logs.configure(
         service, settings.log_level, settings.log_format, quotes_errors=settings.log_problems
     )
+    warn_of_unknown(settings)
     try:
         tracing.configure(service, settings.trace_endpoint, settings.trace_share)
     except tracing.TracingError as error:
         sys.exit(str(error))
+
+
+def warn_of_unknown(settings: BaseSettings) -> None:
+    """Log each variable of the environment that looks like a setting of these and is none."""
+    for variable, near in environment.unknown(type(settings)).items():
+        hint = {"meant": near} if near else {}
+        log.warning("unknown setting, ignored", variable=variable, **hint)

@@ -7,7 +7,7 @@ import sys
 
 import uvloop
 
-from services.common import logs, metrics, rpc, telemetry
+from services.common import environment, logs, metrics, rpc, telemetry
 from services.common.pb.sandbox.v1 import sandbox_pb2_grpc
 from services.common.tls import TlsError
 from services.sandbox import linux
@@ -82,7 +82,7 @@ def main() -> int:
         "--require", choices=("any", "full"), help="full: refuse to start with less isolation"
     )
     chosen = {name: value for name, value in vars(parser.parse_args()).items() if value}
-    settings = SandboxSettings(**chosen)
+    settings = environment.read(SandboxSettings, **chosen)
     telemetry.configure("sandbox", settings)
     try:
         uvloop.run(serve(settings))

@@ -6,9 +6,8 @@ import socket
 import sys
 
 import uvicorn
-from pydantic import ValidationError
 
-from services.common import logs, rpc, telemetry, tracing
+from services.common import environment, logs, rpc, telemetry, tracing
 from services.common.grading.grader import Grader
 from services.common.pb.search.v1 import search_pb2_grpc
 from services.common.tls import TlsError
@@ -90,15 +89,14 @@ async def _serve(settings: SearchSettings, listener: socket.socket, manager: Man
 
 def main() -> None:
     """Run the service."""
-    try:
-        settings = SearchSettings()
-    except ValidationError as error:
-        sys.exit("\n".join(f"rstar search: {one['msg']}" for one in error.errors()))
+    settings = environment.read(SearchSettings)
     telemetry.configure("search", settings)
     tracing.instrument_redis()
     try:
         asyncio.run(serve(settings))
-    except (rpc.AddressInUse, TlsError, BadSettings) as error:
+    except BadSettings as error:
+        environment.refuse([str(error)])
+    except (rpc.AddressInUse, TlsError) as error:
         sys.exit(str(error))
 
 

@@ -2,11 +2,12 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import DirectoryPath, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from services.common.redis_url import RedisUrl
 from services.common.settings import ServiceSettings
 from services.common.tls import ClientTls
 
@@ -21,10 +22,12 @@ class SearchSettings(ServiceSettings):
     """Where its dependencies are, and what it allows."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_SEARCH_")
+    # RSTAR_SEARCH_TARGET tells the command line where this service is.
+    of_others: ClassVar = frozenset({"target"})
 
     port: int = Field(8000, ge=0, le=65535, description="Port of the REST API; 0 takes a free one.")
     grpc_port: int = Field(50050, ge=0, le=65535, description="Port of the gRPC SearchService.")
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         "redis://127.0.0.1:6379/0",
         description="Redis, as redis://, rediss:// or unix:// URL; a cluster, by the address of "
         "any of its nodes, as redis+cluster:// or rediss+cluster://; the master that "
@@ -168,17 +171,22 @@ class SearchSettings(ServiceSettings):
             try:
                 key = self.admin_key_file.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeError) as error:
-                raise BadSettings(f"admin_key_file: {error}") from error
+                raise BadSettings(f"RSTAR_SEARCH_ADMIN_KEY_FILE: {error}") from error
         if key and len(key) < _KEY_CHARS:
-            raise BadSettings(f"admin_key: at least {_KEY_CHARS} characters, from a random source")
+            name = "ADMIN_KEY" if self.admin_key_file is None else "ADMIN_KEY_FILE"
+            raise BadSettings(
+                f"RSTAR_SEARCH_{name}: the key must have at least {_KEY_CHARS} characters, from a "
+                "random source"
+            )
         return key or None
 
     @model_validator(mode="after")
     def _guarded(self) -> Self:
         if self.auth == "off" and not self.allow_public_without_auth and not _is_local(self.host):
             raise ValueError(
-                f"host {self.host} can be reached by others, and auth is off: set auth=keys, or "
-                "allow_public_without_auth=true where something else keeps strangers out"
+                f"host {self.host} can be reached by others, and auth is off: set "
+                "RSTAR_SEARCH_AUTH=keys, or RSTAR_SEARCH_ALLOW_PUBLIC_WITHOUT_AUTH=true where "
+                "something else keeps strangers out"
             )
         return self
 

@@ -12,12 +12,14 @@ import socket
 import sys
 import uuid
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.common import logs
+from services.common import environment, logs, telemetry
 from services.common.grading.grader import GraderUnavailable
+from services.common.redis_url import RedisUrl
 from trainer.evaluation.service import ServiceAbsent
 from trainer.harvest.exits import Exit
 from trainer.harvest.grading import LateGrader
@@ -36,7 +38,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RSTAR_HARVEST_")
 
     folder: Path = Field(description="Folder of the harvest.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis of the queue.")
+    redis_url: RedisUrl = Field("redis://127.0.0.1:6379/0", description="Redis of the queue.")
     target: str = Field("127.0.0.1:50050", description="gRPC target of the search service.")
     concurrency: int = Field(8, ge=1, le=1024, description="Searches at once.")
     lease_seconds: float = Field(
@@ -55,7 +57,9 @@ class WorkerSettings(BaseSettings):
     lifeline: bool = Field(
         False, description="Whether the end of standard input is an order to stop."
     )
-    log_level: str = Field("info", description="Least severe level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
 
     def pace(self) -> Pace:
         """How the worker works."""
@@ -106,8 +110,9 @@ async def _cancel_at_end_of_input(work: asyncio.Task[None]) -> None:
 
 def main() -> int:
     """Run one worker; its exit code."""
-    settings = WorkerSettings()
+    settings = environment.read(WorkerSettings)
     logs.configure("harvest", settings.log_level)
+    telemetry.warn_of_unknown(settings)
     try:
         return asyncio.run(run(settings))
     except (BadRun, DamagedPart, ServiceAbsent, GraderUnavailable) as error:

@@ -56,7 +56,7 @@ class Fleet:
             code = await self._one()
             if code == Exit.DONE:
                 return
-            if code == Exit.STOPPED:
+            if code in (Exit.STOPPED, Exit.REFUSED):
                 raise FleetDown("a worker cannot go on; it has said why")
             if self._restarts <= 0:
                 raise FleetDown(f"too many workers have died, the last with {code}")

@@ -13,7 +13,7 @@ import grpc
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.common import logs, rpc
+from services.common import environment, logs, rpc, telemetry
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.common.settings import ServiceSettings
@@ -156,8 +156,9 @@ async def serve(settings: SolverSettings) -> None:
 
 def main() -> int:
     """Serve; the exit code."""
-    settings = SolverSettings()
+    settings = environment.read(SolverSettings)
     logs.configure("lab-solver", settings.log_level, settings.log_format)
+    telemetry.warn_of_unknown(settings)
     try:
         asyncio.run(serve(settings))
     except rpc.AddressInUse as error:

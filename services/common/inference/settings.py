@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from services.common.inference.engine import EngineSettings
+from services.common.redis_url import RedisUrl
 
 
 class ModelSettings(EngineSettings):
@@ -26,7 +27,7 @@ class ModelSettings(EngineSettings):
     poll_seconds: float = Field(
         10.0, gt=0, le=3600, description="How often the alias that `model` names is looked at."
     )
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         "",
         description="Redis through which `rstar models` says that an alias has moved, so that the "
         "service looks at once; empty to poll only.",

@@ -15,7 +15,7 @@ from services.common.pb.search.v1 import search_pb2 as pb
 from tests.support.harvests import problems
 from tests.support.scripted_search import ScriptedSearch, serving
 from trainer.harvest.dataset import searched
-from trainer.harvest.fleet import FleetDown
+from trainer.harvest.fleet import Fleet, FleetDown
 from trainer.harvest.harvest import Harvest, harvest
 from trainer.harvest.parts import published
 from trainer.harvest.queue import Tally
@@ -153,3 +153,10 @@ async def test_a_service_that_refuses_ends_the_harvest(tmp_path: Path, redis_url
         with pytest.raises(FleetDown):
             await harvest(asked(tmp_path, redis_url, target, 3, workers=1), Follower())
     assert published(HarvestFolder(tmp_path)) == []
+
+
+async def test_a_worker_whose_settings_are_refused_is_not_started_again(tmp_path: Path) -> None:
+    fleet = Fleet(1, {"folder": tmp_path, "concurrency": 0}, restarts=1000)
+    async with asyncio.timeout(60):
+        with pytest.raises(FleetDown, match="cannot go on"):
+            await fleet.run()

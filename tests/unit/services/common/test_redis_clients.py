@@ -103,3 +103,39 @@ def test_tls_reaches_sentinels_and_master_alike() -> None:
         assert issubclass(one.connection_pool.connection_class, redis.asyncio.SSLConnection)
         # They have a password of their own, if any.
         assert "password" not in given or given["password"] is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0",
+        "rediss://user:password@host:1/2?ssl_ca_certs=/ca.pem",
+        "unix:///run/redis.sock",
+        "redis+cluster://host:1",
+        "rediss+cluster://host",
+        "redis+sentinel://user:password@a:1,b/main/2",
+        "rediss+sentinel://a/main?ssl_ca_certs=/ca.pem",
+    ],
+)
+def test_every_kind_of_url_passes_the_check(url: str) -> None:
+    redis_clients.check(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "host:6379",
+        "http://host",
+        "redis+other://host",
+        "redis://host:99999",
+        "redis://host:pw",
+        "redis://host/0?max_connections=pw",
+        "redis+sentinel://a:1",
+        "redis+sentinel://:1/main",
+    ],
+)
+def test_what_is_no_url_of_redis_is_refused_without_a_quotation(url: str) -> None:
+    with pytest.raises(ValueError, match="is no URL of Redis") as refused:
+        redis_clients.check(url)
+    assert "pw" not in str(refused.value)

@@ -34,7 +34,7 @@ def test_the_process_says_so_in_one_line() -> None:
         text=True,
         check=False,
     )
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "auth is off" in result.stderr
     assert "Traceback" not in result.stderr
 
