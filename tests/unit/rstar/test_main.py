@@ -30,5 +30,5 @@ def test_serve_becomes_the_service() -> None:
         text=True,
         check=False,
     )
-    assert result.returncode != 0
-    assert "SandboxSettings" in result.stderr
+    assert result.returncode == 2
+    assert result.stderr == "RSTAR_SANDBOX_PORT: 70000 is above the maximum of 65535\n"
