@@ -2,7 +2,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -40,15 +40,15 @@ def sentinel(tmp_path: Path) -> Iterator[str]:
                 subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
             )
             stack.callback(process.terminate)
-        wait_for(master)
-        wait_for(watcher)
+        wait_for(f"redis://:secret%2F1@127.0.0.1:{master}")
+        wait_for(f"redis://127.0.0.1:{watcher}")
         yield f"redis+sentinel://:secret%2F1@127.0.0.1:{watcher},127.0.0.1:1/main/2"
 
 
-def wait_for(port: int) -> None:
+def wait_for(url: str) -> None:
     retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 200)
-    # Up, and asking for the password, will do.
-    with redis.Redis(port=port, retry=retry) as client, suppress(redis.AuthenticationError):
+    # With the password: without it, redis-py tries again until the retries are spent.
+    with redis.Redis.from_url(url, retry=retry) as client:
         client.ping()
 
 
