@@ -1,0 +1,59 @@
+"""The lanes of `make test`: what they say, how they end, and that no test is left out."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.run_tests import LANES, run
+
+SAYS = "import sys; print('here is', sys.argv[1]); sys.exit(int(sys.argv[2]))"
+
+
+def test_all_run_and_the_first_failure_counts(capfd: pytest.CaptureFixture[str]) -> None:
+    codes = {"one": 0, "two": 3, "three": 4}
+    lanes = {name: [sys.executable, "-c", SAYS, name, f"{code}"] for name, code in codes.items()}
+    assert run(lanes) == 3
+    said = capfd.readouterr().out
+    assert all(f"here is {name}" in said for name in codes)
+    assert "exit codes: 0 one, 3 two, 4 three" in said
+    assert run({"one": lanes["one"]}) == 0
+
+
+def test_an_interruption_reaches_every_lane(tmp_path: Path) -> None:
+    lane = (
+        "import sys, time; from pathlib import Path; from contextlib import suppress\n"
+        "begun = Path(sys.argv[1])\n"
+        "begun.touch()\n"
+        "with suppress(KeyboardInterrupt):\n"
+        "    time.sleep(100)\n"
+        "begun.with_suffix('.ended').touch()\n"
+    )
+    names = ("one", "two", "three")
+    lanes = {name: [sys.executable, "-c", lane, f"{tmp_path / name}.begun"] for name in names}
+    runner = subprocess.Popen(
+        [sys.executable, "-c", f"from scripts.run_tests import run\nrun({lanes!r})"],
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.begun"))) < len(names):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # To the runner alone: a terminal's Ctrl-C would reach all of them by itself.
+    os.kill(runner.pid, signal.SIGINT)
+    _, complaint = runner.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in complaint
+    assert sorted(path.stem for path in tmp_path.glob("*.ended")) == sorted(names)
+
+
+def test_what_one_lane_takes_another_leaves_out() -> None:
+    first, models, last = LANES.values()
+    folders = [argument for argument in first if argument.startswith("tests/")]
+    assert folders
+    assert all(Path(folder).is_dir() for folder in folders)
+    assert [f"--ignore={folder}" for folder in folders] == list(last[2:])
+    assert (first[:2], models, last[:2]) == (("-m", "not model"), ("-m", "model"), first[:2])
