@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,13 @@ def test_an_interruption_reaches_every_lane(tmp_path: Path) -> None:
     assert sorted(path.stem for path in tmp_path.glob("*.ended")) == sorted(names)
 
 
-def test_what_one_lane_takes_another_leaves_out() -> None:
+def test_the_lanes_hold_every_folder_of_tests_once() -> None:
     first, models, last = LANES.values()
-    folders = [argument for argument in first if argument.startswith("tests/")]
-    assert folders
-    assert all(Path(folder).is_dir() for folder in folders)
-    assert [f"--ignore={folder}" for folder in folders] == list(last[2:])
     assert (first[:2], models, last[:2]) == (("-m", "not model"), ("-m", "model"), first[:2])
+    folders = [name for name in (*first, *last) if name.startswith("tests/")]
+    left_out = [name.removeprefix("--ignore=") for name in last if name.startswith("--ignore=")]
+    assert set(left_out) <= set(first)
+    assert all(Path(folder).is_dir() for folder in folders)
+    settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    every = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert sorted(set(folders) - set(left_out)) == sorted(every)
