@@ -1,5 +1,4 @@
 import asyncio
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from rstar.stack.ports import free_ports
 from rstar.stack.redis_server import binary
 from services.common import redis_clients
 from services.common.models import nudge
@@ -15,16 +15,10 @@ from services.search.store.connection import Connection
 from trainer.harvest.queue import Queue
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def sentinel(tmp_path: Path) -> Iterator[str]:
     """A Sentinel's URL of a master with a password, both of them real."""
-    master, watcher = free_port(), free_port()
+    master, watcher = free_ports("127.0.0.1", 2)
     config = tmp_path / "sentinel.conf"
     config.write_text(
         f"port {watcher}\ndir {tmp_path}\nsentinel monitor main 127.0.0.1 {master} 1\n"
