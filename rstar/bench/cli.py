@@ -25,14 +25,33 @@ def search(
     """Measure the search: nodes a second, its cost in Redis and CPU, flat or not."""
     from rstar.bench import search
 
-    try:
-        counts = [int(part) for part in levels.split(",")]
-    except ValueError as error:
-        raise typer.BadParameter("numbers with commas between", param_hint="--levels") from error
-    if min(counts) < 1:
-        raise typer.BadParameter("1 or more problems", param_hint="--levels")
+    counts = _counts(levels, "--levels", "problem")
     figures = asyncio.run(search.measure(counts, nodes, growth, seconds, extras=extras))
     print(json.dumps(figures, indent=2) if as_json else search.render(figures))
+
+
+def sampler(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    batches: Annotated[str, typer.Option(help="Sequences at once, with commas.")] = "1,8,32,128",
+    vocabulary: Annotated[int, typer.Option(min=2, help="Tokens.")] = 151_936,
+    rounds: Annotated[int, typer.Option(min=2, help="Turns of each that are counted.")] = 20,
+) -> None:
+    """Measure what drawing tokens costs on a CPU, by vLLM's sampler and by ours in turns."""
+    from rstar.bench import sampler
+
+    figures = sampler.measure(_counts(batches, "--batches", "sequence"), vocabulary, rounds)
+    print(json.dumps(figures, indent=2) if as_json else sampler.render(figures))
+
+
+def _counts(given: str, option: str, what: str) -> list[int]:
+    """Whole numbers of 1 or more with commas between."""
+    try:
+        counts = [int(part) for part in given.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter("numbers with commas between", param_hint=option) from error
+    if min(counts) < 1:
+        raise typer.BadParameter(f"1 or more {what}s", param_hint=option)
+    return counts
 
 
 def engine(

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from services.common import logs, rpc
 from services.common.inference.lifeline import Lifeline
-from services.common.inference.worker import WeightsExchange
+from services.common.inference.worker import WorkerParts
 from services.common.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -133,6 +133,21 @@ class Engine:
         self.tokenizer: Any = llm.get_tokenizer()
         self.context_tokens: int = llm.model_config.max_model_len
         self.description = _description(llm)
+
+    async def sample_fast(self) -> None:
+        """Draw tokens by our own sampler where vLLM's is slow: on a CPU.
+
+        Raises:
+            EngineError: the engine refuses it.
+        """
+        from vllm.platforms import current_platform
+
+        if not current_platform.is_cpu():
+            return
+        try:
+            await self._llm.collective_rpc("sample_on_cpu")
+        except Exception as error:
+            raise EngineError(f"cannot take another sampler: {error}") from error
 
     async def tokenize(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The token ids of a text."""
@@ -263,7 +278,10 @@ async def start(
     building = asyncio.create_task(asyncio.to_thread(_build, settings, model, runner, adapters))
     try:
         async with asyncio.timeout(settings.start_seconds):
-            return await asyncio.shield(building)
+            engine = await asyncio.shield(building)
+            if runner == "generate":
+                await engine.sample_fast()
+            return engine
     except TimeoutError as error:
         raise EngineError(f"not started within {settings.start_seconds:g} s") from error
     finally:
@@ -357,7 +375,7 @@ def _arguments(
         # A pickle could run code.
         load_format="safetensors",
         use_tqdm_on_load=False,
-        worker_extension_cls=f"{WeightsExchange.__module__}.{WeightsExchange.__qualname__}",
+        worker_extension_cls=f"{WorkerParts.__module__}.{WorkerParts.__qualname__}",
         enable_lora=adapters is not None,
         max_loras=_lora_slots(adapters.count, cpu=cpu) if adapters else 1,
         max_lora_rank=_lora_rank(adapters.rank) if adapters else 16,

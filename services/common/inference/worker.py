@@ -5,8 +5,20 @@ from collections import defaultdict
 from typing import Any
 
 
-class WeightsExchange:
+class WorkerParts:
     """Mixed into vLLM's worker by name; vLLM finds it where the engine starts."""
+
+    def sample_on_cpu(self) -> None:
+        """Draw tokens by our own sampler from here on.
+
+        For a worker that computes on a CPU, before its first request.
+        """
+        from services.common.inference.cpu_sampler import CpuSampler
+        from services.common.inference.seeded import SeededRows
+
+        runner: Any = self.model_runner  # type: ignore[attr-defined]
+        runner.sampler = CpuSampler(runner.sampler)
+        runner.input_batch.generators = SeededRows()
 
     def exchange_weights(self, path: str) -> None:
         """Compute with the weights of another folder from here on.

@@ -13,6 +13,7 @@ from tests.support.model_service import connect, started
 
 CALL_SECONDS = 300
 MAX_IN_FLIGHT = 8
+BATCH_TOKENS = 1024
 
 PROBLEM = "A shelf holds 4 rows of 6 cups. Five cups break. How many cups are left?"
 
@@ -67,6 +68,8 @@ async def policy(
         "max_in_flight": MAX_IN_FLIGHT,
         "max_count": MAX_IN_FLIGHT,
         "kv_cache_gib": 0.5,
+        # Fewer than a long problem has: its prompt takes more than one step of the engine.
+        "batch_tokens": BATCH_TOKENS,
         "metrics_port": port,
     }
     async with (

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from services.common.inference.worker import WeightsExchange, return_freed_memory
+from services.common.inference.worker import WorkerParts, return_freed_memory
 
 
 def make_model(*, tied: bool) -> Any:
@@ -34,7 +34,7 @@ def make_model(*, tied: bool) -> Any:
     return model
 
 
-class Worker(WeightsExchange):
+class Worker(WorkerParts):
     """A worker whose reload changes parameters in place, and packs nothing."""
 
     def __init__(self, model: Any) -> None:
