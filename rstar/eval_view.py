@@ -149,7 +149,7 @@ def comparison_text(result: Comparison, first: str, second: str) -> str:
         f"{result.n} problems; both right on {result.both}",
         f"  {first}: {result.first_accuracy:.1%}, alone right on {len(result.only_first)}",
         f"  {second}: {result.second_accuracy:.1%}, alone right on {len(result.only_second)}",
-        f"difference {result.difference:+.1%}, McNemar's exact test p = {result.p_value:.4f}",
+        f"difference {result.difference:+.1%}, McNemar's exact test p = {result.p_value:.2g}",
     ]
     if result.alike:
         lines.append(f"{result.alike} of them alike in every answer and in tokens")

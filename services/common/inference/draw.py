@@ -115,6 +115,8 @@ class _Share:
         self._logits = torch.full((_ROWS, blocks * _BLOCK), -torch.inf)
         self._weights = torch.zeros(_ROWS, blocks * _BLOCK)
 
+    # vLLM calls from within inference mode, which is a thread's own.
+    @torch.inference_mode()
     def draw(self, logits: Tensor, temperatures: Tensor, noise: Tensor) -> list[_Rows]:
         """Tokens, log-probabilities and ranks, some rows at a time."""
         starts = range(0, len(logits), _ROWS)

@@ -1,5 +1,7 @@
 """Drawing tokens: the distribution of the logits, their log-probabilities and ranks."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -78,6 +80,23 @@ def test_last_digits_change_a_draw_as_rarely_as_probabilities() -> None:
     distance = (logits[0].softmax(-1) - shifted[0].softmax(-1)).abs().sum() / 2
     # A race of clocks at each of two levels: at most twice the distance for each.
     assert float(changed.float().mean()) <= 4 * float(distance)
+
+
+def test_an_engine_that_only_infers_may_have_it() -> None:
+    with torch.inference_mode():
+        logits = logits_of(3)
+        draw = TokenDraw(VOCABULARY)
+        noise = noise_for(draw, 3)
+        inferring = draw(logits, torch.ones(3), noise).tokens.tolist()
+    assert inferring == draw(logits_of(3), torch.ones(3), noise.clone()).tokens.tolist()
+
+
+def test_its_threads_leave_those_of_others_alone() -> None:
+    before = torch.get_num_threads()
+    TokenDraw(VOCABULARY, threads=2)
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(torch.get_num_threads).result() == before
+    assert torch.get_num_threads() == before
 
 
 def test_what_has_no_weight_is_never_drawn() -> None:
