@@ -65,11 +65,10 @@ async def test_candidates_come_as_they_finish(policy: Policy) -> None:
 async def test_same_seed_same_candidates(policy: Policy) -> None:
     first = await policy.propose(3, temperature=1.0, seed=11, max_tokens=24)
     again = await policy.propose(3, temperature=1.0, seed=11, max_tokens=24)
-    # As many again: one alone may be rounded otherwise, where the engine computes in bfloat16.
-    shifted = await policy.propose(3, temperature=1.0, seed=12, max_tokens=24)
+    shifted = await policy.propose(1, temperature=1.0, seed=12, max_tokens=24)
     texts = [[step.text for step in candidate.steps] for candidate in first]
     assert texts == [[step.text for step in candidate.steps] for candidate in again]
-    assert texts[1:] == [[step.text for step in candidate.steps] for candidate in shifted[:2]]
+    assert texts[1] == [step.text for step in shifted[0].steps]
 
 
 async def test_a_prompt_of_several_engine_steps_leaves_its_seed_alone(policy: Policy) -> None:
