@@ -81,8 +81,8 @@ _Rows = tuple[Tensor, Tensor, Tensor]
 
 
 def _run(part: _Part) -> Sequence[_Rows]:
-    share, *given = part
-    return share.draw(*given)
+    share, logits, temperatures, noise = part
+    return share.draw(logits, temperatures, noise)
 
 
 def _single_threaded_pool(count: int) -> ThreadPoolExecutor:
@@ -115,15 +115,17 @@ class _Share:
         self._logits = torch.full((_ROWS, blocks * _BLOCK), -torch.inf)
         self._weights = torch.zeros(_ROWS, blocks * _BLOCK)
 
-    # vLLM calls from within inference mode, which is a thread's own.
-    @torch.inference_mode()
     def draw(self, logits: Tensor, temperatures: Tensor, noise: Tensor) -> list[_Rows]:
         """Tokens, log-probabilities and ranks, some rows at a time."""
         starts = range(0, len(logits), _ROWS)
-        return [
-            self._draw_rows(*(given[at : at + _ROWS] for given in (logits, temperatures, noise)))
-            for at in starts
-        ]
+        # vLLM calls from within inference mode, which is a thread's own.
+        with torch.inference_mode():
+            return [
+                self._draw_rows(
+                    *(given[at : at + _ROWS] for given in (logits, temperatures, noise))
+                )
+                for at in starts
+            ]
 
     def _draw_rows(self, logits: Tensor, temperatures: Tensor, noise: Tensor) -> _Rows:
         x, weights = self._logits[: len(logits)], self._weights[: len(logits)]
