@@ -9,7 +9,7 @@ from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from tests.support.collector import Collector, collecting
-from tests.support.model_service import connect, started
+from tests.support.model_service import Server, connect, started
 
 CALL_SECONDS = 300
 MAX_IN_FLIGHT = 8
@@ -22,11 +22,15 @@ class Policy:
     """A served policy and what tests ask of it.
 
     Attributes:
+        server: its process.
         metrics_url: where Prometheus reads it.
         collector: of its traces.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, metrics_url: str, collector: Collector) -> None:
+    def __init__(
+        self, server: Server, channel: grpc.aio.Channel, metrics_url: str, collector: Collector
+    ) -> None:
+        self.server = server
         self.stub = pb_grpc.PolicyServiceStub(channel)
         self.metrics_url = metrics_url
         self.collector = collector
@@ -79,5 +83,5 @@ async def policy(
         started("policy", log, trace_endpoint=endpoint, **settings) as server,
     ):
         channel = await connect(server)
-        yield Policy(channel, f"http://127.0.0.1:{port}/metrics", collector)
+        yield Policy(server, channel, f"http://127.0.0.1:{port}/metrics", collector)
         await channel.close()

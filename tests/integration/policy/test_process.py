@@ -13,6 +13,7 @@ from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
 from services.policy.servicer import NAME
 from tests.support.model_service import SERVING, connect, gone, health, started
 
+# How one ends that has served is the last test of test_propose.py, which has such a server.
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
 
 
@@ -61,18 +62,6 @@ async def test_a_dead_engine_ends_the_server(smollm2: StoredModel, tmp_path: Pat
         await gone(children)
         await channel.close()
     assert "the engine has died" in server.log.read_text("utf-8")
-
-
-async def test_sigterm_ends_a_serving_server_and_all_its_processes(
-    smollm2: StoredModel, tmp_path: Path
-) -> None:
-    async with started("policy", tmp_path / "log", **settings(smollm2)) as server:
-        channel = await connect(server)
-        children = server.children()
-        server.process.send_signal(signal.SIGTERM)
-        assert await server.exit_code() == 0
-        await gone(children)
-        await channel.close()
 
 
 async def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import signal
 from pathlib import Path
 
 import grpc
@@ -15,6 +16,7 @@ from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
 from tests.support.fleet import until
+from tests.support.model_service import gone
 from tests.support.prometheus import ALERTS, promtool, scraping
 
 pytestmark = [
@@ -264,3 +266,13 @@ async def test_a_call_goes_on_with_its_callers_trace(policy: Policy) -> None:
     (span,) = spans["rstar-policy"]
     assert "PolicyService/Propose" in span.name
     assert span.parent_span_id.hex() == above.split("-")[2]
+
+
+# The last of all: nothing is served after it.
+async def test_sigterm_ends_a_serving_server_and_all_its_processes(policy: Policy) -> None:
+    server = policy.server
+    children = server.children()
+    assert any("EngineCore" in " ".join(child.cmdline()) for child in children)
+    server.process.send_signal(signal.SIGTERM)
+    assert await server.exit_code() == 0
+    await gone(children)
