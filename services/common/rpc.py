@@ -15,6 +15,7 @@ from services.common.decoding import Decoding
 from services.common.tls import ClientTls, ServerTls
 
 MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+_TRACE_KEY = "x-trace-id"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Servicer = TypeVar("Servicer")
@@ -81,6 +82,9 @@ def channel(
 
 
 async def _abort(context: Context, error: Exception, method: str) -> None:
+    """End a call with its status; where it is traced, `x-trace-id` is in the trailing metadata."""
+    if trace := tracing.trace_id():
+        context.set_trailing_metadata((*(context.trailing_metadata() or ()), (_TRACE_KEY, trace)))
     if isinstance(error, StatusError):
         await context.abort(error.code, error.details)
     log.error("rpc failed", method=method, exc_info=error)

@@ -38,7 +38,11 @@ class ServiceSettings(BaseSettings):
         "empty for none.",
     )
     trace_share: float = Field(
-        0.1, ge=0, le=1, description="Share of the solves that are traced, where they begin here."
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the solves that are traced, where their caller has not decided it: "
+        "the search does, and the other services follow.",
     )
     tls_cert: Path | None = Field(
         None, description="Certificate chain (PEM) to serve TLS with; none serves in the clear."

@@ -1,11 +1,14 @@
 """What a service process tells about itself: its log and its traces."""
 
 import sys
+from typing import Final
 
 from pydantic_settings import BaseSettings
 
 from services.common import environment, logs, tracing
 from services.common.settings import ServiceSettings
+
+_BEGINS: Final = "search"
 
 log = logs.get(__name__)
 
@@ -20,7 +23,9 @@ def configure(service: str, settings: ServiceSettings) -> None:
     )
     warn_of_unknown(settings)
     try:
-        tracing.configure(service, settings.trace_endpoint, settings.trace_share)
+        # What the search leaves out it sends without a trace: nobody else may begin one for it.
+        share = settings.trace_share if service == _BEGINS else 0.0
+        tracing.configure(service, settings.trace_endpoint, share)
     except tracing.TracingError as error:
         sys.exit(str(error))
 

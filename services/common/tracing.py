@@ -2,6 +2,10 @@
 
 Off unless an endpoint is set, and then nothing of OpenTelemetry is imported: `span` and `trace_id`
 return at once, channels and servers get no interceptors.
+
+Most solves are not sampled, and they must cost nothing either. So whatever is done for one of
+them runs with instrumentation suppressed (`unless_traced`): no span is made that nobody keeps, no
+command of Redis is written out for one, no call carries a trace.
 """
 
 import contextlib
@@ -12,7 +16,6 @@ from typing import Any
 _HEALTH = "grpc.health.v1.Health"
 _REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 _MANY = "RunMany"
-_UNTRACED = 1
 
 _provider: Any = None
 _tracer: Any = None
@@ -28,7 +31,8 @@ def configure(service: str, endpoint: str, share: float) -> None:
     Args:
         service: its name.
         endpoint: OTLP over gRPC, `http://host:4317` or, with TLS, `https://host:4317`; empty: off.
-        share: of the traces that begin here, how many are kept, 0 to 1. A trace that began
+        share: of the traces that begin here, how many are kept, 0 to 1. They begin with requests
+            that this process serves, never with what it does by itself. A trace that began
             elsewhere is kept as it was decided there.
 
     Raises:
@@ -43,17 +47,36 @@ def configure(service: str, endpoint: str, share: float) -> None:
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+        from opentelemetry.sdk.trace.sampling import ParentBased
     except ImportError as error:
         raise TracingError(f"tracing needs the extra `tracing`: {error}") from error
     _provider = TracerProvider(
         resource=Resource.create({"service.name": f"rstar-{service}"}),
-        sampler=ParentBasedTraceIdRatio(share),
+        sampler=ParentBased(root=_sampler(share)),
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"))
     _provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(_provider)
     _tracer = _provider.get_tracer("rstar")
+
+
+def _sampler(share: float) -> Any:
+    """Keeps a share of what begins with a request, and nothing that begins otherwise."""
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler, TraceIdRatioBased
+    from opentelemetry.trace import SpanKind
+
+    by_id = TraceIdRatioBased(share)
+
+    class Requests(Sampler):
+        def should_sample(self, *given: Any, **named: Any) -> Any:
+            kind = named["kind"] if "kind" in named else given[3] if len(given) > 3 else None
+            chosen = by_id if kind is SpanKind.SERVER else ALWAYS_OFF
+            return chosen.should_sample(*given, **named)
+
+        def get_description(self) -> str:
+            return f"Requests({by_id.get_description()})"
+
+    return Requests()
 
 
 def shutdown() -> None:
@@ -65,7 +88,7 @@ def shutdown() -> None:
 @contextlib.contextmanager
 def span(name: str, **attributes: str | int | float | bool) -> Iterator[None]:
     """A span around a block; an exception that leaves the block is recorded in it."""
-    if _tracer is None:
+    if _tracer is None or _is_suppressed():
         yield
         return
     named = {f"rstar.{key}": value for key, value in attributes.items()}
@@ -90,6 +113,21 @@ def span_under(above: str, name: str, **attributes: str | int | float | bool) ->
         context.detach(token)
 
 
+@contextlib.contextmanager
+def unless_traced() -> Iterator[None]:
+    """Let a block do without all instrumentation, unless the current trace is kept."""
+    if _tracer is None or trace_id():
+        yield
+        return
+    from opentelemetry import context
+
+    token = context.attach(context.set_value(_suppression_key(), True))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
 def untraced() -> contextvars.Context:
     """The current context, in which nothing is traced, neither here nor by those whom it calls.
 
@@ -104,9 +142,23 @@ def untraced() -> contextvars.Context:
 def _leave_trace() -> None:
     from opentelemetry import context, trace
 
-    # A valid parent that is not sampled: with none, the sampler might begin a trace.
-    ids = trace.SpanContext(_UNTRACED, _UNTRACED, is_remote=False, trace_flags=trace.TraceFlags(0))
-    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
+    nowhere = trace.set_span_in_context(trace.INVALID_SPAN)
+    # Never detached: this is in the context of a task of its own, which ends with it.
+    context.attach(context.set_value(_suppression_key(), True, nowhere))
+
+
+def _suppression_key() -> str:
+    """What the instrumentations of gRPC, Redis and HTTP look for in the context."""
+    from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+    key: str = _SUPPRESS_INSTRUMENTATION_KEY
+    return key
+
+
+def _is_suppressed() -> bool:
+    from opentelemetry import context
+
+    return bool(context.get_value(_suppression_key()))
 
 
 def traceparent() -> str:

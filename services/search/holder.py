@@ -95,7 +95,8 @@ class Holder:
         await asyncio.shield(asyncio.gather(self._task, return_exceptions=True))
 
     async def _run(self, open_seconds: float) -> None:
-        with tracing.span_under(self._traceparent, "adopted search", search=self.search_id):
+        adopted = tracing.span_under(self._traceparent, "adopted search", search=self.search_id)
+        with adopted, tracing.unless_traced():
             await self._search(open_seconds)
 
     async def _search(self, open_seconds: float) -> None:
@@ -164,12 +165,13 @@ class Holder:
 
 
 def _failure(error: Exception) -> Failed:
+    trace = tracing.trace_id()
     match error:
         case DependencyError():
-            return Failed(error.name, error.detail)
+            return Failed(error.name, error.detail, trace_id=trace)
         case RejectedError():
-            return Failed("problem", str(error))
-    return Failed("internal", f"{type(error).__name__}: {error}")
+            return Failed("problem", str(error), trace_id=trace)
+    return Failed("internal", f"{type(error).__name__}: {error}", trace_id=trace)
 
 
 def _report(solution: Solution, problem: str | None) -> None:

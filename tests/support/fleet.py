@@ -257,6 +257,7 @@ class Replica(Child):
 
     def __init__(self, name: str, port: int, environment: Mapping[str, object], log: Path) -> None:
         self.url = f"http://{LOCALHOST}:{port}"
+        self.target = f"{LOCALHOST}:{environment['RSTAR_SEARCH_GRPC_PORT']}"
         command = [sys.executable, "-m", "services.search"]
         super().__init__(name, command, environment, self._is_ready, log)
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
+from services.common import tracing
 from services.search.front import Front
 from services.search.manager import DrainingError, failure
 from services.search.narration import Brought
@@ -54,7 +55,9 @@ def _data(search_id: str, entry: Entry, brought: Brought) -> str:
 
 
 def _problem(event: Failed) -> Problem:
-    return problems.from_error(failure(event))[0]
+    problem, _ = problems.from_error(failure(event))
+    problem.trace_id = event.trace_id or None
+    return problem
 
 
 async def of_caller(front: Front, search_id: str) -> AsyncGenerator[str, None]:
@@ -79,4 +82,5 @@ def _told(search_id: str, entry: Entry) -> str:
 def _error(error: Exception) -> str:
     """An error of the stream itself: it has no id, since no log has it."""
     problem, _ = problems.from_error(error)
+    problem.trace_id = tracing.trace_id() or None
     return sse.event("error", problem.model_dump_json(exclude_none=True))

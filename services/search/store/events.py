@@ -126,11 +126,13 @@ class Failed:
         cause: the dependency that was down or too slow; "problem" where the problem does not fit
             the policy; "internal".
         detail: what went wrong.
+        trace_id: of the trace of the search, 32 hexadecimal digits; empty where it is not traced.
     """
 
     cause: str
     detail: str
     at: float = field(default_factory=time.time)
+    trace_id: str = ""
 
 
 Event = Started | TrialTold | Finished | Failed

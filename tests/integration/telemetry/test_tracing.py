@@ -6,13 +6,26 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
+from services.common.pb.search.v1 import search_pb2, search_pb2_grpc
 from tests.support.collector import collecting
 from tests.support.fleet import running, until
 
 SERVICES = ("search", "sandbox")
+
+
+async def refusal(target: str, trace_id: str) -> grpc.aio.AioRpcError:
+    """The error of a call within a trace."""
+    above = f"00-{trace_id}-{secrets.token_hex(8)}-01"
+    async with grpc.aio.insecure_channel(target) as channel:
+        solve = search_pb2_grpc.SearchServiceStub(channel).Solve
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            request, metadata = search_pb2.SolveRequest(), (("traceparent", above),)
+            await anext(aiter(solve(request, metadata=metadata, timeout=60)))
+    return raised.value
 
 
 async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
@@ -33,11 +46,13 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
                         headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
                     )
                     refused = await client.post("/solve", json={"problem": ""})
+                called = await refusal(replica.target, trace_id)
                 assert response.status_code == 200, response.text
                 assert response.headers["X-Trace-Id"] == trace_id
                 assert response.json()["trace_id"] == trace_id
                 assert refused.status_code == 422
                 assert refused.json()["trace_id"] == refused.headers["X-Trace-Id"] != trace_id
+                assert ("x-trace-id", trace_id) in tuple(called.trailing_metadata() or ())
                 spans = await collector.trace(trace_id, {"rstar-search", "rstar-sandbox"})
     names = {span.name for span in spans["rstar-search"]}
     assert "POST /solve" in names
@@ -55,6 +70,25 @@ async def test_a_solve_is_one_trace_through_search_redis_and_sandbox(
     assert not [span for _, span in collector.spans if "RunMany" in span.name]
     assert not [span for _, span in collector.spans if "PpmService/Score" in span.name]
     assert not [span for _, span in collector.spans if "Health" in span.name]
+
+
+async def test_a_solve_that_is_not_kept_leaves_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with collecting() as (collector, endpoint):
+        for service in SERVICES:
+            monkeypatch.setenv(f"RSTAR_{service.upper()}_TRACE_ENDPOINT", endpoint)
+            # What the search does not keep, no other service begins by itself.
+            share = "0" if service == "search" else "1"
+            monkeypatch.setenv(f"RSTAR_{service.upper()}_TRACE_SHARE", share)
+        with tempfile.TemporaryDirectory(prefix="rstar-") as folder:
+            async with running(Path(folder), replicas=1, think_seconds=0.0) as fleet:
+                (replica,) = fleet.replicas
+                body = {"problem": "What is 1 + 1?", "budget": {"rollouts": 4}}
+                async with httpx.AsyncClient(base_url=replica.url, timeout=60) as client:
+                    response = await client.post("/solve", json=body)
+                assert response.status_code == 200, response.text
+                assert "X-Trace-Id" not in response.headers
+            # Services send what they still have as they end.
+            assert collector.spans == []
 
 
 async def test_who_takes_a_search_over_goes_on_with_its_trace(

@@ -17,21 +17,36 @@ assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 """
 
 ON = """
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from services.common import tracing
 tracing.configure("x", "http://127.0.0.1:1", {share})
 assert tracing.trace_id() == ""
-with tracing.span("a", b=1):
+with tracing.span("by itself"):
+    assert tracing.trace_id() == "", "only a request begins a trace"
+served = trace.get_tracer("test").start_as_current_span("request", kind=trace.SpanKind.SERVER)
+with served, tracing.span("a", b=1):
     outer = tracing.trace_id()
     with tracing.span("c"):
         assert tracing.trace_id() == outer
 
     def apart():
+        assert not is_instrumentation_enabled()
         assert tracing.trace_id() == tracing.traceparent() == ""
         with tracing.span("d"):
             assert tracing.trace_id() == ""
 
     tracing.untraced().run(apart)
+    with tracing.unless_traced():
+        assert is_instrumentation_enabled() == bool(outer)
+        before = trace.get_current_span()
+        with tracing.span("e"):
+            assert tracing.trace_id() == outer
+            assert (trace.get_current_span() is before) == (not outer), "no span that nobody keeps"
+    assert is_instrumentation_enabled()
     assert tracing.trace_id() == outer
+with tracing.unless_traced():
+    assert not is_instrumentation_enabled()
 assert len(outer) == {length}
 assert len(tracing.client_interceptors()) == 4
 assert len(tracing.server_interceptors()) == 1
@@ -49,7 +64,8 @@ def test_nothing_is_imported_while_tracing_is_off() -> None:
 
 @pytest.mark.parametrize(("share", "length"), [(1.0, 32), (0.0, 0)])
 def test_a_span_has_its_traces_id_where_it_is_sampled(share: float, length: int) -> None:
-    assert "AssertionError" not in run(ON.format(share=share, length=length)).stderr
+    done = run(ON.format(share=share, length=length))
+    assert done.returncode == 0, done.stderr
 
 
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
