@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from tests.cluster.api import Api, Object
 from tests.cluster.kubelet.images import REPO
 
@@ -55,6 +57,17 @@ class Release:
     async def rollback(self, revision: int) -> str:
         """Go back to a revision, and wait."""
         return await self._run("rollback", NAME, str(revision))
+
+    async def redis_password_of(self, revision: int) -> str:
+        """The password of Redis that a revision has written."""
+        words = ("get", "manifest", NAME, "--revision", str(revision), "--namespace", NAMESPACE)
+        manifest = await self._command(self._helm, *words)
+        (found,) = [
+            one["stringData"]["password"]
+            for one in yaml.safe_load_all(manifest)
+            if one and (one["kind"], one["metadata"]["name"]) == ("Secret", f"{NAME}-redis")
+        ]
+        return str(found)
 
     async def uninstall(self) -> str:
         """Take everything away, and wait."""
@@ -114,17 +127,19 @@ class Release:
 
     async def admin_key(self) -> str:
         """The key that the chart has made."""
-        found = await self._api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-auth")
-        if found is None:
-            raise LookupError("the chart has made no key")
-        return base64.b64decode(found["data"]["admin-key"]).decode()
+        return await self.secret("auth", "admin-key")
 
-    async def rotate_admin_key(self, key: str) -> None:
-        """Put another into the Secret, as an administrator does."""
-        await self._api.patch(
-            f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-auth",
-            {"stringData": {"admin-key": key}},
-        )
+    async def secret(self, name: str, key: str) -> str:
+        """What a Secret of the chart has under a key."""
+        found = await self._api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-{name}")
+        if found is None:
+            raise LookupError(f"the chart has made no Secret {name}")
+        return base64.b64decode(found["data"][key]).decode()
+
+    async def change_secret(self, name: str, content: dict[str, str]) -> None:
+        """Put something else into a Secret of the chart, as an administrator does."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}-{name}"
+        await self._api.patch(path, {"stringData": content})
 
     async def restart(self, *which: str) -> None:
         """`kubectl rollout restart` of Deployments, and wait until it is over."""

@@ -16,6 +16,7 @@ from tests.cluster.certificates import SECRET, Certificates
 from tests.cluster.conftest import HARVESTED, PROBLEMS, Cluster
 from tests.cluster.evolution import ALIAS, BASE, NAME, Evolution
 from tests.cluster.kubelet.images import give_to_user
+from tests.cluster.redis import Redis
 from tests.cluster.release import NAME as RELEASE
 from tests.cluster.release import values
 from tests.support.training import losses, make_base, sums
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900
 BUDGET = {"rollouts": 4, "tokens": 400, "seconds": 300}
 SEARCH = {"candidates": 2}
 TRAINING_STEPS = 6
+NEW_PASSWORD = "fedcba9876543210" * 3
 NEW_KEY = "rotated-" + "0123456789abcdef" * 2
 
 
@@ -198,7 +200,7 @@ def fill_training(folder: Path) -> None:
 
 async def test_another_admin_key_takes_over_with_a_restart(cluster: Cluster) -> None:
     old = await cluster.release.admin_key()
-    await cluster.release.rotate_admin_key(NEW_KEY)
+    await cluster.release.change_secret("auth", {"admin-key": NEW_KEY})
     await cluster.release.restart("rstar-search")
     url = f"http://{await cluster.release.address('search')}"
     async with client_of(cluster) as client:
@@ -206,6 +208,29 @@ async def test_another_admin_key_takes_over_with_a_restart(cluster: Cluster) -> 
     async with AsyncClient(url, api_key=old) as stale:
         with pytest.raises(Denied):
             await stale.solve(problem(3), BUDGET, SEARCH)
+
+
+async def test_another_password_of_redis_takes_over_while_callers_go_on(cluster: Cluster) -> None:
+    redis = await Redis.of(cluster)
+    old, lives_before = await redis.password(), redis.lives()
+    async with client_of(cluster) as client:
+        ids = [await client.submit(problem(n), BUDGET, SEARCH) for n in range(4)]
+        load = Load(client)
+        async with load.running(callers=2):
+            await redis.accept(NEW_PASSWORD)
+            await redis.tell_services(NEW_PASSWORD)
+            await cluster.release.restart("-l", "app.kubernetes.io/part-of=rstar")
+            await redis.follows_secret()
+            await redis.forget(old)
+            solved_before = len(load.solutions)
+            async with asyncio.timeout(300):
+                while len(load.solutions) < solved_before + 3:
+                    await asyncio.sleep(0.2)
+        outcomes = await asyncio.gather(*(solved(client, search_id) for search_id in ids))
+    assert all(one.usage.rollouts > 0 for one in (*outcomes, *load.solutions))
+    assert await redis.takes(NEW_PASSWORD)
+    assert not await redis.takes(old)
+    assert redis.lives() == lives_before, "Redis need not be restarted"
 
 
 async def test_rounds_go_on_after_a_kill_and_services_follow_them(cluster: Cluster) -> None:
@@ -270,7 +295,11 @@ async def test_a_new_certificate_takes_over_without_a_failed_caller(
 
 
 async def test_roll_back(cluster: Cluster) -> None:
+    redis = await Redis.of(cluster)
+    # What docs/operations.md says to do where a password was rotated since.
+    await redis.accept(await cluster.release.redis_password_of(1))
     await cluster.release.rollback(1)
+    assert await redis.password() != NEW_PASSWORD
     # Helm writes the key of that revision again, as docs/operations.md warns.
     assert await cluster.release.admin_key() != NEW_KEY
     await cluster.release.restart("rstar-search")

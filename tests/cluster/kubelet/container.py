@@ -137,7 +137,7 @@ class Container:
                 self.spec[kind],
                 self._place.attachment.address,
                 ports,
-                self._execute,
+                self.execute,
                 passing=kind == "livenessProbe",
             )
             for kind in ("startupProbe", "readinessProbe", "livenessProbe")
@@ -207,8 +207,14 @@ class Container:
             await self._process.wait()
         self._note_exit()
 
-    async def _execute(self, command: list[str], limit: float) -> bool:
-        """Whether a command in the container ends well."""
+    async def execute(self, command: list[str], limit: float, given: bytes = b"") -> bool:
+        """Whether a command in the container ends well within a limit (seconds).
+
+        Args:
+            command: its words.
+            limit: after which TimeoutError is raised and the command killed.
+            given: its standard input.
+        """
         if (process := self.first_process()) is None:
             return False
         inside = await asyncio.create_subprocess_exec(
@@ -216,11 +222,13 @@ class Container:
             *("setpriv", f"--reuid={self._place.user}", "--clear-groups", "--no-new-privs", "--"),
             *command,
             env=self._variables(),
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            return await asyncio.wait_for(inside.wait(), limit) == 0
+            await asyncio.wait_for(inside.communicate(given), limit)
+            return inside.returncode == 0
         finally:
             with contextlib.suppress(ProcessLookupError):
                 inside.kill()

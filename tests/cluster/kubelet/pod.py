@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from pathlib import Path
 
 from tests.cluster.api import Api, Object, key_of
@@ -15,6 +16,7 @@ from tests.cluster.kubelet.volumes import NotYet, Volumes
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _WAIT_SECONDS = 1.0
+_REFRESH_SECONDS = 5.0  # a kubelet takes a minute or more
 
 
 class Pod:
@@ -35,6 +37,8 @@ class Pod:
         self._api, self._network = api, network
         self._folder, self._tools = folder / self.uid, tools
         self._attachment: Attachment | None = None
+        self._volumes: Volumes | None = None
+        self._refreshed = 0.0
         self._told: Object = {}
         self._started = now()
 
@@ -57,12 +61,18 @@ class Pod:
                 for one in self.containers:
                     await one.look(self._policy())
                 await self._tell()
+                await self._refresh()
                 await self._pause(_LOOK_SECONDS)
             await self._tell()
             await self.deleted.wait()
             await self._end()
         finally:
             await self._remove()
+
+    async def _refresh(self) -> None:
+        if self._volumes and time.monotonic() >= self._refreshed + _REFRESH_SECONDS:
+            await self._volumes.refresh()
+            self._refreshed = time.monotonic()
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -93,6 +103,7 @@ class Pod:
                 place = await self._place(self._attachment)
                 self._first = await self._make(spec.get("initContainers") or [], *place)
                 self.containers = await self._make(spec["containers"], *place)
+                self._volumes = place[1]
                 return
             except NotYet as reason:
                 await self._tell(str(reason))

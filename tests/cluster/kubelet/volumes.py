@@ -1,6 +1,7 @@
 """Volumes of a pod as folders of this machine."""
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ class Volumes:
     def __init__(self, api: Api, namespace: str, folder: Path) -> None:
         """Below a folder; all of them writable for everybody."""
         self._api, self._namespace, self._folder = api, namespace, folder
+        self._secrets: list[tuple[Path, str]] = []
 
     async def make(self, volume: Object) -> Path:
         """The folder of a volume. NotYet where its source is missing."""
@@ -26,12 +28,20 @@ class Volumes:
                 self._own(target)
                 return target
             case {"secret": {"secretName": name}}:
-                return self._write(target, await self.values("secrets", name))
+                self._write(target, await self.values("secrets", name))
+                self._secrets.append((target, name))
+                return target
             case {"configMap": {"name": name}}:
                 return self._write(target, await self.values("configmaps", name))
             case {"persistentVolumeClaim": {"claimName": name}}:
                 return await self._claimed(name)
         raise NotYet(f"volume {volume['name']}: of a kind that this kubelet does not know")
+
+    async def refresh(self) -> None:
+        """Let the files of Secrets follow them; those of one that is gone stay as they are."""
+        for target, name in self._secrets:
+            with contextlib.suppress(NotYet):
+                self._write(target, await self.values("secrets", name))
 
     async def _claimed(self, name: str) -> Path:
         claim = await self._object("persistentvolumeclaims", name)
@@ -83,8 +93,10 @@ class Volumes:
     def _write(self, target: Path, content: dict[str, bytes]) -> Path:
         self._own(target)
         for name, value in content.items():
-            (target / name).write_bytes(value)
-            (target / name).chmod(0o644)
+            new = target / f"..{name}"
+            new.write_bytes(value)
+            new.chmod(0o644)
+            new.replace(target / name)  # whoever reads sees one of the two, never a part
         return target
 
     def _own(self, folder: Path) -> None:
