@@ -134,8 +134,8 @@ class Engine:
         self.context_tokens: int = llm.model_config.max_model_len
         self.description = _description(llm)
 
-    async def sample_fast(self) -> None:
-        """Draw tokens by our own sampler where vLLM's is slow: on a CPU.
+    async def prepare(self, *, samples: bool) -> None:
+        """On a CPU allow what vLLM's kernels use, and draw tokens by our own, faster sampler.
 
         Raises:
             EngineError: the engine refuses it.
@@ -145,9 +145,9 @@ class Engine:
         if not current_platform.is_cpu():
             return
         try:
-            await self._llm.collective_rpc("sample_on_cpu")
+            await self._llm.collective_rpc("prepare_cpu", args=(samples,))
         except Exception as error:
-            raise EngineError(f"cannot take another sampler: {error}") from error
+            raise EngineError(f"cannot prepare for a CPU: {error}") from error
 
     async def tokenize(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The token ids of a text."""
@@ -279,8 +279,7 @@ async def start(
     try:
         async with asyncio.timeout(settings.start_seconds):
             engine = await asyncio.shield(building)
-            if runner == "generate":
-                await engine.sample_fast()
+            await engine.prepare(samples=runner == "generate")
             return engine
     except TimeoutError as error:
         raise EngineError(f"not started within {settings.start_seconds:g} s") from error

@@ -8,11 +8,15 @@ from typing import Any
 class WorkerParts:
     """Mixed into vLLM's worker by name; vLLM finds it where the engine starts."""
 
-    def sample_on_cpu(self) -> None:
-        """Draw tokens by our own sampler from here on.
+    def prepare_cpu(self, samples: bool) -> None:
+        """Make a worker that computes on a CPU ready for its first request.
 
-        For a worker that computes on a CPU, before its first request.
+        Args:
+            samples: it draws tokens, which our own sampler does from here on.
         """
+        allow_amx()
+        if not samples:
+            return
         from services.common.inference.cpu_sampler import CpuSampler
         from services.common.inference.seeded import SeededRows
 
@@ -49,6 +53,18 @@ class WorkerParts:
         """Layers that share their weight with another one and compute with a packed copy of it."""
         worker: Any = self
         return [one for one in _tied(worker.model_runner.get_model()) if hasattr(one, "cpu_linear")]
+
+
+def allow_amx() -> bool:
+    """Ask the kernel for AMX's registers in this process; whether it has them.
+
+    vLLM's attention computes bfloat16 with them where the processor has them, and never asks: the
+    first such instruction then ends the process (SIGILL). oneDNN asks, but only for products larger
+    than those of a small model.
+    """
+    import torch
+
+    return bool(torch.cpu._init_amx())  # noqa: SLF001 - torch has no public name for it
 
 
 def return_freed_memory() -> None:

@@ -1,11 +1,24 @@
 """The part of an exchange that vLLM's reload leaves out, on layers that pack like its own."""
 
 import ctypes
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from services.common.inference.worker import WorkerParts, return_freed_memory
+
+AMX_PERMISSION = """
+import ctypes
+from services.common.inference.worker import allow_amx
+allowed, granted = allow_amx(), ctypes.c_uint64()
+ctypes.CDLL(None).syscall(158, 0x1022, ctypes.byref(granted))  # arch_prctl(ARCH_GET_XCOMP_PERM)
+print(allowed, bool(granted.value >> 18 & 1))  # bit 18: the tiles' data
+"""
 
 
 def make_model(*, tied: bool) -> Any:
@@ -107,3 +120,12 @@ def anonymous_bytes() -> int:
         if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("the kernel does not say")
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AMX is of x86-64 alone")
+def test_a_processor_with_amx_is_asked_for_and_one_without_says_so() -> None:
+    """In a process of its own: what is granted cannot be given back."""
+    has = "amx_tile" in Path("/proc/cpuinfo").read_text()
+    command = [sys.executable, "-c", AMX_PERMISSION]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert said.stdout.split() == [str(has), str(has)]
