@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from rstar.stack.ports import free_ports
 
@@ -22,6 +23,23 @@ def program(name: str) -> str:
     found = shutil.which(name)
     assert found is not None, f"{name} is missing: apt-get install prometheus"
     return found
+
+
+async def scraped(url: str) -> tuple[str, dict[str, float]]:
+    """What Prometheus reads: the text, and the sum of each sample over its labels."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(url)).text
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0.0) + sample.value
+    return text, found
+
+
+def check_metrics(text: str) -> None:
+    """Fail where promtool finds a fault with metrics of ours; vLLM's have names of their own."""
+    ours = [line for line in text.splitlines(keepends=True) if "vllm:" not in line]
+    promtool("check", "metrics", text="".join(ours))
 
 
 def promtool(*arguments: str, text: str = "") -> str:

@@ -7,9 +7,7 @@ import signal
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from services.common.models.store import StoredModel
 from services.common.pb.policy.v1 import policy_pb2 as pb
@@ -17,7 +15,7 @@ from services.policy.prompts import FewShotChat
 from tests.integration.policy.conftest import MAX_IN_FLIGHT, PROBLEM, Policy
 from tests.support.fleet import until
 from tests.support.model_service import gone
-from tests.support.prometheus import ALERTS, promtool, scraping
+from tests.support.prometheus import ALERTS, check_metrics, scraped, scraping
 
 pytestmark = [
     pytest.mark.model,
@@ -215,21 +213,10 @@ async def _refusal(policy: Policy) -> grpc.aio.AioRpcError | None:
     return None
 
 
-async def scraped(policy: Policy) -> tuple[str, dict[str, float]]:
-    """What Prometheus reads: the text, and the sum of each sample over its labels."""
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(policy.metrics_url)).text
-    found: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found[sample.name] = found.get(sample.name, 0.0) + sample.value
-    return text, found
-
-
 async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy, tmp_path: Path) -> None:
-    _, before = await scraped(policy)
+    _, before = await scraped(policy.metrics_url)
     replies = await policy.propose(2, temperature=1.0, max_tokens=16)
-    text, found = await scraped(policy)
+    text, found = await scraped(policy.metrics_url)
     counted = {name: value - before.get(name, 0.0) for name, value in found.items()}
     assert counted["rstar_policy_candidates_total"] == len(replies) == 2
     assert counted["rstar_policy_tokens_total"] == sum(one.tokens for one in replies)
@@ -238,8 +225,7 @@ async def test_the_engines_metrics_stand_beside_the_policys(policy: Policy, tmp_
     assert counted["vllm:generation_tokens_total"] >= counted["rstar_policy_tokens_total"]
     assert counted["vllm:prefix_cache_queries_total"] > 0
     assert found["vllm:num_requests_waiting"] == 0
-    ours = [line for line in text.splitlines(keepends=True) if "vllm:" not in line]
-    promtool("check", "metrics", text="".join(ours))
+    check_metrics(text)
     address = policy.metrics_url.split("/")[2]
     # The engine's metrics are many: reading them takes a while on a busy machine.
     async with scraping({"policy": address}, ALERTS, tmp_path, every="2s") as prometheus:

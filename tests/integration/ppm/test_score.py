@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from rstar.bench.random_ppm import SCALE, VERSION, make_ppm
+from rstar.stack.ports import free_ports
 from services.common.models.store import ModelStore, StoredModel
 from services.common.pb.ppm.v1 import ppm_pb2 as pb
 from services.common.pb.ppm.v1 import ppm_pb2_grpc as pb_grpc
@@ -18,6 +19,7 @@ from services.common.steps import Step, render_scored
 from services.ppm.servicer import NAME
 from tests.support.collector import Collector, collecting
 from tests.support.model_service import SERVING, connect, health, started
+from tests.support.prometheus import check_metrics, scraped
 
 pytestmark = [
     pytest.mark.model,
@@ -49,11 +51,19 @@ async def traces() -> AsyncIterator[tuple[Collector, str]]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    """Where the server's metrics are read."""
+    (port,) = free_ports("127.0.0.1", 1)
+    return port
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def channel(
     ppm_store: ModelStore,
     tmp_path_factory: pytest.TempPathFactory,
     traces: tuple[Collector, str],
+    metrics_port: int,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server of a small PPM."""
     log = tmp_path_factory.mktemp("ppm-log") / "log"
@@ -66,6 +76,7 @@ async def channel(
         "max_batch": 32,
         "admin_token": "secret",
         "trace_endpoint": traces[1],
+        "metrics_port": metrics_port,
     }
     async with started("ppm", log, **settings) as server:
         channel = await connect(server, NAME)
@@ -101,6 +112,22 @@ def expected_scores(path: Path) -> tuple[list[int], list[float]]:
     with torch.no_grad():
         logits = [model(**inputs).logits.item() for inputs in encoded]
     return [inputs["input_ids"].shape[1] for inputs in encoded], logits
+
+
+async def test_the_engines_metrics_stand_beside_the_ppms(
+    channel: grpc.aio.Channel, metrics_port: int
+) -> None:
+    url = f"http://127.0.0.1:{metrics_port}/metrics"
+    _, before = await scraped(url)
+    await score(channel, SOLUTIONS)
+    text, found = await scraped(url)
+    assert found["rstar_ppm_model_info"] == 1
+    assert found["rstar_ppm_in_flight_solutions"] == 0
+    total = "rstar_ppm_batch_solutions_sum"
+    assert found[total] - before[total] == len(SOLUTIONS)
+    queries = "vllm:prefix_cache_queries_total"
+    assert found[queries] > before[queries]
+    check_metrics(text)
 
 
 async def test_info(channel: grpc.aio.Channel) -> None:

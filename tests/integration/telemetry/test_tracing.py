@@ -21,10 +21,10 @@ async def refusal(target: str, trace_id: str) -> grpc.aio.AioRpcError:
     """The error of a call within a trace."""
     above = f"00-{trace_id}-{secrets.token_hex(8)}-01"
     async with grpc.aio.insecure_channel(target) as channel:
-        solve = search_pb2_grpc.SearchServiceStub(channel).Solve
+        stub, metadata = search_pb2_grpc.SearchServiceStub(channel), (("traceparent", above),)
+        replies = aiter(stub.Solve(search_pb2.SolveRequest(), metadata=metadata, timeout=60))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            request, metadata = search_pb2.SolveRequest(), (("traceparent", above),)
-            await anext(aiter(solve(request, metadata=metadata, timeout=60)))
+            await anext(replies)
     return raised.value
 
 
