@@ -37,6 +37,14 @@ def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
         time.sleep(0.1)
 
 
+def is_vllm(process: psutil.Process) -> bool:
+    """Whether it is one of vLLM's; one that has just ended is none."""
+    try:
+        return "VLLM" in process.name()
+    except psutil.NoSuchProcess:
+        return False
+
+
 def left(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
@@ -91,7 +99,7 @@ def test_a_killed_supervisor_leaves_nothing(
 ) -> None:
     with start_up() as up:
         # While the model loads, vLLM has processes of its own.
-        until(lambda: any("VLLM" in p.name() for p in up.descendants()), seconds=600)
+        until(lambda: any(map(is_vllm, up.descendants())), seconds=600)
         processes = up.descendants()
         up.process.kill()
         assert left(processes, 60) == []

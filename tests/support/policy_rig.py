@@ -45,6 +45,8 @@ class PolicyRig:
             "poll_seconds": 0.2,
             "admin_token": "bench",
             "kv_cache_gib": 0.5,
+            # As transformers compute that replies are held against.
+            "dtype": "float32",
             **settings,
         }
         self.server = await self._stack.enter_async_context(started("policy", log, **given))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from rstar.bench import scripted
 from rstar.bench.scripted import ScriptedPpm, candidate
+from rstar.stack.ports import free_ports
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.sandbox.v1 import sandbox_pb2
@@ -70,10 +71,13 @@ class ScriptedSandbox(scripted.ScriptedSandbox):
 async def serving(
     add: Callable[..., None], servicer: object, *names: str, port: int = 0
 ) -> AsyncIterator[str]:
-    """A gRPC server of one servicer, healthy under "" and `names`; its target."""
+    """A gRPC server of one servicer, healthy under "" and `names`; its target.
+
+    On a port that the kernel gives to nobody: some tests close it and come back to it.
+    """
     server = rpc.Server(names, max_concurrent_rpcs=1000)
     add(servicer, server.grpc)
-    bound = await server.start("127.0.0.1", port)
+    bound = await server.start("127.0.0.1", port or free_ports("127.0.0.1", 1)[0])
     for name in ("", *names):
         await server.set_serving(True, name)
     try:

@@ -71,6 +71,8 @@ async def channel(
         "store": ppm_store.root,
         "model": VERSION,
         "kv_cache_gib": 0.5,
+        # As transformers compute that scores are held against.
+        "dtype": "float32",
         "context_tokens": 512,
         "max_in_flight": 16,
         "max_batch": 32,

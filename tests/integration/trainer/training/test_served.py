@@ -65,7 +65,13 @@ async def test_a_trained_ppm_is_served_with_the_same_scores(
         expected = [trained(torch.tensor([one])).logits.item() for one in ids]
     assert max(expected) - min(expected) > 1
 
-    served = {"store": tmp_path / "store", "model": "toy-r1", "kv_cache_gib": 0.1}
+    # In the type that the expected scores were computed in.
+    served = {
+        "store": tmp_path / "store",
+        "model": "toy-r1",
+        "kv_cache_gib": 0.1,
+        "dtype": "float32",
+    }
     async with started("ppm", tmp_path / "log", **served) as server:
         channel = await connect(server, NAME)
         stub = pb_grpc.PpmServiceStub(channel)
