@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.steps import DELIMITERS, Step
-from services.policy.settings import PolicySettings
 
 MAX_STEP_BYTES = 65_536
 MAX_OUTPUT_BYTES = 16_384
@@ -45,27 +45,35 @@ class Ask:
     sampling: Sampling
 
 
-def parse(request: pb.ProposeRequest, settings: PolicySettings, context_tokens: int) -> Ask:
-    """Check a request against the contract and this server's limits; raises InvalidField."""
+class Limits(Protocol):
+    """What a server takes; the fields are those of its settings."""
+
+    max_count: int
+    max_problem_chars: int
+    max_steps: int
+
+
+def parse(request: pb.ProposeRequest, limits: Limits, context_tokens: int) -> Ask:
+    """Check a request against the contract and a server's limits; raises InvalidField."""
     _within("search_id", len(request.search_id), 1, MAX_SEARCH_ID_CHARS, "characters")
-    _within("problem", len(request.problem), 1, settings.max_problem_chars, "characters")
+    _within("problem", len(request.problem), 1, limits.max_problem_chars, "characters")
     if not request.problem.strip():
         raise rpc.InvalidField("problem", "is blank")
-    _within("steps", len(request.steps), 0, settings.max_steps, "steps")
-    _within("count", request.count, 1, settings.max_count)
+    _within("steps", len(request.steps), 0, limits.max_steps, "steps")
+    _within("count", request.count, 1, limits.max_count)
     return Ask(
         problem=request.problem,
         steps=tuple(_step(step, f"steps[{i}]") for i, step in enumerate(request.steps)),
         count=request.count,
-        sampling=_sampling(request.sampling, settings, context_tokens),
+        sampling=_sampling(request.sampling, limits, context_tokens),
     )
 
 
-def _sampling(sampling: pb.Sampling, settings: PolicySettings, context_tokens: int) -> Sampling:
+def _sampling(sampling: pb.Sampling, limits: Limits, context_tokens: int) -> Sampling:
     _finite("sampling.temperature", sampling.temperature, MAX_TEMPERATURE)
     _finite("sampling.top_p", sampling.top_p, 1.0)
     _within("sampling.max_tokens", sampling.max_tokens, 1, context_tokens)
-    _within("sampling.max_steps", sampling.max_steps, 0, settings.max_steps)
+    _within("sampling.max_steps", sampling.max_steps, 0, limits.max_steps)
     return Sampling(
         temperature=sampling.temperature,
         top_p=sampling.top_p or 1.0,

@@ -21,7 +21,7 @@ from services.policy.examples import EXAMPLES, SYSTEM
 
 Chat = Callable[[list[dict[str, str]]], str]
 
-_FENCE = "```"
+FENCE = "```"
 _NEXT_STEP = "\n# Step"
 _BARE_MARKER = re.compile(r"# Step[ \d]*:?")
 _SAMPLE = "What is 1 + 1?"
@@ -136,7 +136,7 @@ class Bare:
         pieces: list[Piece] = []
         start = 0
         for part in [text] if _code_ended(steps) else text.split(END_OF_STEP):
-            if canonical := _plain(part).strip("\n").rstrip():
+            if canonical := plain(part).strip("\n").rstrip():
                 pieces.append(Piece(start, canonical))
             start += len(part) + len(END_OF_STEP)
         return pieces
@@ -161,11 +161,7 @@ class FewShotChat:
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
-        self._examples = [{"role": "system", "content": SYSTEM}]
-        for example in EXAMPLES:
-            block = f"{_FENCE}python\n{example.program}\n{_FENCE}"
-            self._examples.append({"role": "user", "content": example.problem})
-            self._examples.append({"role": "assistant", "content": block})
+        self._examples = worked_examples()
 
     def continues(self, steps: Sequence[Step]) -> str | None:
         """Nothing follows the code."""
@@ -175,11 +171,11 @@ class FewShotChat:
         """The chat up to `# Step k:`, after which a step's title begins with a space."""
         head = self._chat([*self._examples, {"role": "user", "content": problem.strip()}])
         program = "".join(f"{step.text.strip(chr(10))}\n" for step in steps)
-        return f"{head}{_FENCE}python\n{program}{_marker(steps)}"
+        return f"{head}{FENCE}python\n{program}{marker(steps)}"
 
     def stops(self, steps: Sequence[Step], max_steps: int) -> list[str]:
         """The block's end and, for a single step, the next one's marker."""
-        return [_FENCE, _NEXT_STEP] if max_steps == 1 else [_FENCE]
+        return [FENCE, _NEXT_STEP] if max_steps == 1 else [FENCE]
 
     def end_of(self, text: str, max_steps: int) -> int | None:
         """Where the marker that ends step number `max_steps` begins."""
@@ -190,14 +186,14 @@ class FewShotChat:
         """Cut at the markers; the first step gets back the one that the prompt wrote for it."""
         if not text.strip():
             return []
-        marker = _marker(steps)
-        whole = marker + _plain(text)
+        opening = marker(steps)
+        whole = opening + plain(text)
         pieces: list[Piece] = []
         start = 0
         for step in grammar.split_steps(whole):
             start = whole.index(step, start)
             if not _BARE_MARKER.fullmatch(step):
-                pieces.append(Piece(max(0, start - len(marker)), step))
+                pieces.append(Piece(max(0, start - len(opening)), step))
             start += len(step)
         return pieces
 
@@ -206,17 +202,36 @@ class FewShotChat:
         return Finish.STEP if stop == _NEXT_STEP else Finish.CODE
 
 
+def worked_examples() -> list[dict[str, str]]:
+    """The beginning of a chat: what is wanted, and each example as a problem and its program."""
+    chat = [{"role": "system", "content": SYSTEM}]
+    for example in EXAMPLES:
+        chat.append({"role": "user", "content": example.problem})
+        chat.append({"role": "assistant", "content": block(example.program)})
+    return chat
+
+
+def block(program: str) -> str:
+    """A program as a Python block."""
+    return f"{FENCE}python\n{program}\n{FENCE}"
+
+
 def _code_ended(steps: Sequence[Step]) -> bool:
     return bool(steps) and steps[-1].ends_code
 
 
-def _marker(steps: Sequence[Step]) -> str:
-    """The next step's opening: one more than the last number that the steps before it bear."""
+def next_number(steps: Sequence[Step]) -> int:
+    """One more than the last number that the steps before bear."""
     numbers = [int(n) for step in steps for n in _NUMBER.findall(step.text)]
-    return f"# Step {(numbers[-1] if numbers else len(steps)) + 1}:"
+    return (numbers[-1] if numbers else len(steps)) + 1
 
 
-def _plain(text: str) -> str:
+def marker(steps: Sequence[Step]) -> str:
+    """The next step's opening."""
+    return f"# Step {next_number(steps)}:"
+
+
+def plain(text: str) -> str:
     """Text without delimiters, also without those that appear when others are taken out."""
     while (less := grammar.clean(text)) != text:
         text = less

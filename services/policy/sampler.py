@@ -1,8 +1,8 @@
 """Sampling: candidates of one prompt, each an engine request of its own, as they finish."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from services.common.inference.engine import Engine
 from services.common.inference.serving import Serving
 from services.policy.asks import Ask
 from services.policy.candidates import Candidate, score, token_starts
+from services.policy.finished import as_finished
 from services.policy.prompts import Finish, Style
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class _Reply:
     finish: Finish
 
 
-async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncIterator[list[Drawn]]:
+async def sample(
+    serving: Serving[Served], version: str, ask: Ask
+) -> AsyncGenerator[list[Drawn], None]:
     """Yield candidates in the order in which they finish, each with the model that made it.
 
     Those that are finished by the time that they are asked for come together.
@@ -71,26 +74,9 @@ async def sample(serving: Serving[Served], version: str, ask: Ask) -> AsyncItera
 
         return await serving.use(version, draw_on)
 
-    tasks = [asyncio.create_task(one(index)) for index in range(ask.count)]
-    finished: asyncio.Queue[asyncio.Task[Drawn]] = asyncio.Queue()
-    for task in tasks:
-        task.add_done_callback(finished.put_nowait)
-    missing = ask.count
-    try:
-        while missing:
-            done = [await finished.get()]
-            while not finished.empty():
-                done.append(finished.get_nowait())
-            missing -= len(done)
-            good = list(itertools.takewhile(lambda task: task.exception() is None, done))
-            if good:
-                yield [task.result() for task in good]
-            if len(good) < len(done):
-                done[len(good)].result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with contextlib.aclosing(as_finished(map(one, range(ask.count)))) as found:
+        async for several in found:
+            yield several
 
 
 class _Prompts:

@@ -1,8 +1,6 @@
 """The gRPC face of the policy."""
 
-from collections.abc import AsyncIterator, Sequence
-
-from prometheus_client import Counter, Gauge
+from collections.abc import AsyncIterator
 
 from services.common import rpc
 from services.common.inference.admin import Admin
@@ -10,14 +8,11 @@ from services.common.inference.gate import Gate
 from services.common.inference.serving import Serving
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.pb.policy.v1 import policy_pb2_grpc as pb_grpc
-from services.policy import asks
+from services.policy import asks, messages
+from services.policy.meters import IN_FLIGHT, count
 from services.policy.prompts import version_of
 from services.policy.sampler import Drawn, Served, sample
 from services.policy.settings import PolicySettings
-
-IN_FLIGHT = Gauge("rstar_policy_in_flight_candidates", "Candidates that wait or are drawn.")
-CANDIDATES = Counter("rstar_policy_candidates_total", "Candidates drawn, by end.", ["finish"])
-TOKENS = Counter("rstar_policy_tokens_total", "New tokens of finished candidates.")
 
 NAME = pb.DESCRIPTOR.services_by_name["PolicyService"].full_name
 ADMIN_NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -43,7 +38,7 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
             max_count=settings.max_count,
             max_problem_chars=settings.max_problem_chars,
             max_steps=settings.max_steps,
-            answer_source=_answer_source(served),
+            answer_source=messages.answer_source(served.style.answer_source),
             max_in_flight=settings.max_in_flight,
             batch_sequences=settings.batch_sequences,
             trial_versions=self._serving.versions[1:],
@@ -63,38 +58,17 @@ class PolicyServicer(pb_grpc.PolicyServiceServicer):
         with self._gate.hold(ask.count):
             async for several in sample(self._serving, request.model_version, ask):
                 for drawn in several:
-                    CANDIDATES.labels(drawn.candidate.finish.name.lower()).inc()
-                    TOKENS.inc(drawn.candidate.tokens)
-                for message in _messages(several, takes_more=request.takes_more):
+                    count(drawn.candidate)
+                replies = [_response(drawn) for drawn in several]
+                for message in messages.together(replies, takes_more=request.takes_more):
                     yield message
 
 
-def _messages(several: Sequence[Drawn], *, takes_more: bool) -> list[pb.ProposeResponse]:
-    """Candidates as messages: one of all, for a caller who takes that, or one of each."""
-    replies = [_response(drawn) for drawn in several]
-    if not takes_more:
-        return replies
-    replies[0].more.extend(replies[1:])
-    return replies[:1]
-
-
 def _response(drawn: Drawn) -> pb.ProposeResponse:
-    candidate, served = drawn.candidate, drawn.served
-    return pb.ProposeResponse(
-        index=drawn.index,
-        steps=[
-            pb.ProposedStep(text=step.text, tokens=step.tokens, mean_logprob=step.mean_logprob)
-            for step in candidate.steps
-        ],
-        tokens=candidate.tokens,
-        finish_reason=pb.FinishReason.Value(f"FINISH_REASON_{candidate.finish.name}"),
-        model_version=served.version,
-        answer_source=_answer_source(served),
+    served = drawn.served
+    return messages.response(
+        drawn.index, drawn.candidate, served.version, served.style.answer_source
     )
-
-
-def _answer_source(served: Served) -> "pb.AnswerSource.ValueType":
-    return pb.AnswerSource.Value(f"ANSWER_SOURCE_{served.style.answer_source.name}")
 
 
 class AdminServicer(pb_grpc.AdminServiceServicer):
