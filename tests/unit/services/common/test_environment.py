@@ -12,6 +12,7 @@ from pydantic_settings import SettingsConfigDict
 from services.common import environment
 from services.common.inference.settings import ModelSettings
 from services.common.settings import ServiceSettings
+from services.policy.endpoint.settings import EndpointSettings
 from services.policy.settings import PolicySettings
 from services.ppm.settings import PpmSettings
 from services.sandbox.settings import SandboxSettings
@@ -141,12 +142,17 @@ finally:
 """
 
 
+# What some of them cannot do without.
+_NEEDED = {"FOLDER": ".", "URL": "http://127.0.0.1:1/v1", "MODEL": "m"}
+
+
 @pytest.mark.parametrize(
     ("module", "settings", "field"),
     [
         ("services.sandbox", SandboxSettings, "workers"),
         ("services.search", SearchSettings, "max_searches"),
         ("services.policy", PolicySettings, "batch_sequences"),
+        ("services.policy.endpoint", EndpointSettings, "max_requests"),
         ("services.ppm", PpmSettings, "batch_sequences"),
         ("trainer.harvest", WorkerSettings, "concurrency"),
         ("trainer.lab.solver", SolverSettings, "drain_seconds"),
@@ -160,7 +166,7 @@ def test_each_process_ends_with_a_line_before_it_loads_anything(
     ended = subprocess.run(
         [sys.executable, "-c", _ENTRY, module],
         env={**os.environ, variable: "0", f"{prefix}REDIS_URL": "redis://:pw@127.0.0.1:1/0"}
-        | {f"{prefix}FOLDER": "."},
+        | {f"{prefix}{name}": value for name, value in _NEEDED.items()},
         capture_output=True,
         text=True,
         check=False,
