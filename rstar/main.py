@@ -133,6 +133,16 @@ def up(
     start_seconds: Annotated[
         float, typer.Option(min=1, max=86_400, help="How long a model may take to load.")
     ] = 600.0,
+    policy_module: Annotated[
+        str,
+        typer.Option(
+            help="Python module in the policy's place, such as services.policy.endpoint; --model "
+            "is then left aside."
+        ),
+    ] = "services.policy",
+    policy_prefix: Annotated[
+        str, typer.Option(help="That module's settings are RSTAR_<PREFIX>_<FIELD>.")
+    ] = "policy",
     home: Home = None,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C: Redis, sandbox, policy, PPM, search."""
@@ -142,6 +152,8 @@ def up(
 
     config = StackConfig(
         model=model,
+        policy_module=policy_module,
+        policy_prefix=policy_prefix,
         ppm=ppm,
         host=host,
         port=port,

@@ -27,7 +27,7 @@ async def own_stack(
     log = config.home / "logs" / f"{command}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    note(f"starting the stack with {config.model}; its log is {log}")
+    note(f"starting the stack with {config.model or config.policy_module}; its log is {log}")
     with log.open("w", encoding="utf-8") as file:
         journal = Journal(UNIT_NAMES, file, announce=note)
         async with Stack(config, journal) as stack:

@@ -130,7 +130,7 @@ def _memory(config: StackConfig) -> list[str]:
         return []
     trouble = (
         f"{available / GIB:.1f} GiB of memory are available, about {needed / GIB:.1f} are needed "
-        f"for {config.model}: end other programs, or choose a smaller --model"
+        f"for {config.model or config.ppm}: end other programs, or choose a smaller --model"
     )
     return [trouble]
 
