@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.common.inference import engine
-from services.common.inference.engine import Adapters, Engine, EngineError
+from services.common.inference.arguments import Adapters
+from services.common.inference.engine import Engine, EngineError
 from services.common.inference.host import Craft
 from services.common.models.errors import ModelError
 from services.common.models.store import StoredModel

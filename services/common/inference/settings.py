@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
-from services.common.inference.engine import EngineSettings
+from services.common.inference.arguments import EngineSettings
 from services.common.redis_url import RedisUrl
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.inference import engine
-from services.common.inference.engine import CPU_CONTEXT_TOKENS, EngineSettings, context_tokens
+from services.common.inference import arguments
+from services.common.inference.arguments import CPU_CONTEXT_TOKENS, EngineSettings, context_tokens
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def test_a_setting_decides(model: Path, *, cpu: bool) -> None:
     assert context_tokens(EngineSettings(context_tokens=777), model, cpu=cpu) == 777
 
 
-@pytest.mark.parametrize(("given", "kept"), [(None, str(engine.PRIMITIVES)), ("1024", "1024")])
+@pytest.mark.parametrize(("given", "kept"), [(None, str(arguments.PRIMITIVES)), ("1024", "1024")])
 def test_what_onednn_keeps_is_bounded_unless_the_operator_says_otherwise(
     given: str | None, kept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
     monkeypatch.setattr(os, "environ", {} if given is None else {name: given})
-    engine._set_environment(EngineSettings())
+    arguments.set_environment(EngineSettings())
     assert os.environ[name] == kept
