@@ -34,7 +34,7 @@ class PreflightError(Exception):
 async def check(config: StackConfig, at: Addresses, *, own_redis: bool) -> None:
     """Raise PreflightError with every reason that is found."""
     troubles = [
-        *_installed(),
+        *_installed(config),
         *_exposure(at.host),
         *_ports(at),
         *_models(config),
@@ -48,8 +48,14 @@ async def check(config: StackConfig, at: Addresses, *, own_redis: bool) -> None:
         raise PreflightError("\n".join(troubles))
 
 
-def _installed() -> list[str]:
-    if importlib.util.find_spec("vllm") is None:
+def _installed(config: StackConfig) -> list[str]:
+    try:
+        found = importlib.util.find_spec(config.policy_module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        return [f"there is no Python module {config.policy_module!r} to be the policy"]
+    if _served(config) and importlib.util.find_spec("vllm") is None:
         return ["vLLM is not installed: run `make setup`, or pip install 'rstar[stack,cpu]'"]
     return []
 

@@ -18,6 +18,8 @@ from services.policy.endpoint.settings import EndpointSettings
 
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
+# A key may be good for completions alone.
+_NO_LIST: Final = frozenset({403, 404, 405})
 _OK: Final = range(200, 300)
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
@@ -107,7 +109,7 @@ class Client:
                 return None
             raise _unavailable(trouble, 1) from None
         except Refused as refused:
-            if refused.status in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED):
+            if refused.status in _NO_LIST:
                 return None
             raise
 

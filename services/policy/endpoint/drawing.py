@@ -38,6 +38,12 @@ class Drawer:
         self._settings = settings
         self._lacks: set[str] = set() if settings.logprobs else {"logprobs"}
 
+    @property
+    def width(self) -> int:
+        """Candidates that may be drawn at once, as far as is known."""
+        each = 1 if "n" in self._lacks else self._settings.choices
+        return self._settings.max_requests * each
+
     async def draw(self, ask: Ask, deadline: float) -> AsyncGenerator[list[Numbered], None]:
         """Yield candidates as they finish; leaving the iteration gives up the requests.
 

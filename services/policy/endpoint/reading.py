@@ -66,11 +66,13 @@ def _finish(pieces: Sequence[Piece], ending: Ending, *, is_open: bool | None) ->
     """Whether a reply that was not cut ended the code, or stopped before a further step."""
     if is_open is False or not ending.may_stop or not pieces:
         return Finish.CODE
-    if ending.stop is not None:
+    if ending.stop:
         return Finish.STEP if ending.stop.strip().startswith("# Step") else Finish.CODE
-    # The server does not say. A block that was opened would have been closed; else the last step
-    # is the one that prints the answer.
-    return Finish.CODE if is_open is None and "print(" in pieces[-1].text else Finish.STEP
+    # A block that was opened would have been closed. Some servers pass a stop off as none at all;
+    # there, and without a block, the last step is the one that prints the answer.
+    if is_open and ending.stop is None:
+        return Finish.STEP
+    return Finish.CODE if "print(" in pieces[-1].text else Finish.STEP
 
 
 def _of_chat(text: str, steps: Sequence[Step]) -> tuple[list[Piece], bool | None]:

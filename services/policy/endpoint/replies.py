@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import grpc
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from services.common import rpc
 from services.policy.candidates import Candidate, score
@@ -27,7 +27,11 @@ class Choice(BaseModel):
     message: _Message | None = None
     text: str | None = None
     finish_reason: str | None = None
-    stop_reason: int | str | None = Field(None, description="vLLM's: the text it stopped at.")
+    stop_reason: int | str | None = Field(
+        None,
+        validation_alias=AliasChoices("stop_reason", "matched_stop"),
+        description="The text it stopped at, as vLLM or SGLang names it.",
+    )
     logprobs: Any = None
 
     @property

@@ -70,6 +70,7 @@ class EndpointServicer(pb_grpc.PolicyServiceServicer):
             max_steps=settings.max_steps,
             answer_source=pb.ANSWER_SOURCE_OUTPUT,
             max_in_flight=settings.max_in_flight,
+            batch_sequences=self._drawer.width,
             prompt_version=prompts.version(settings.api),
             engine=f"{settings.api} endpoint, {urlsplit(settings.url).hostname}",
         )

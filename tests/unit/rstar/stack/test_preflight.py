@@ -1,5 +1,6 @@
 """What is refused before anything is started."""
 
+import importlib.util
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,27 @@ async def test_a_missing_ppm_is_named(config: StackConfig) -> None:
     asked = replace(config, ppm="round-1")
     lines = await refusals(asked, choose_addresses(asked, ""))
     assert any("no ppm 'round-1'" in line for line in lines)
+
+
+@pytest.mark.parametrize("module", ["services.polici", "no_such.module", ".policy"])
+async def test_a_policy_that_is_no_module_is_refused(config: StackConfig, module: str) -> None:
+    asked = replace(config, policy_module=module)
+    lines = await refusals(asked, choose_addresses(asked, ""))
+    assert any(f"no Python module {module!r}" in line for line in lines)
+
+
+@pytest.mark.parametrize("ppm", ["", "round-1"])
+async def test_only_models_that_are_served_here_need_the_engine(
+    config: StackConfig, monkeypatch: pytest.MonkeyPatch, ppm: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "vllm" else find(name)
+    )
+    asked = replace(config, policy_module="services.policy.endpoint", ppm=ppm)
+    taken = replace(choose_addresses(asked, ""), host="192.0.2.1")
+    lines = await refusals(asked, taken)
+    assert any("vLLM is not installed" in line for line in lines) is bool(ppm)
 
 
 async def test_taken_ports_are_named_with_their_options(config: StackConfig) -> None:

@@ -56,6 +56,7 @@ async def test_it_serves_once_the_endpoint_answers_and_stops_when_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with endpoint_server.serving() as server:
+        # What may pass is waited for.
         server.list_faults = [Answer(503)]
         server.listed = [{"id": "big", "max_model_len": 1234}]
         settings = {"url": server.url, "model": "big", "probe_seconds": "0.1"}

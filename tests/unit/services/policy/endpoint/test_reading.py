@@ -73,7 +73,9 @@ def test_delimiters_are_taken_out() -> None:
     [
         (f"```python\n{TEXTS[0]}", {"may_stop": True}, Finish.STEP),
         (f"```python\n{TEXTS[0]}", {"may_stop": True, "stop": "\n# Step 4:"}, Finish.STEP),
-        (f"```python\n{TEXTS[0]}", {"may_stop": True, "stop": ""}, Finish.CODE),
+        (f"```python\n{TEXTS[0]}", {"may_stop": True, "stop": ""}, Finish.STEP),
+        ("```python\n# Step 3: Print\nprint(y)", {"may_stop": True, "stop": ""}, Finish.CODE),
+        (f"```python\n{TEXTS[0]}", {"may_stop": True, "stop": "```"}, Finish.CODE),
         (f"```python\n{TEXTS[0]}\n```", {"may_stop": True}, Finish.CODE),
         (f"```python\n{TEXTS[0]}", {}, Finish.CODE),
         (TEXTS[0], {"may_stop": True}, Finish.STEP),

@@ -99,7 +99,7 @@ async def test_a_request_for_several_candidates_is_one(server: EndpointServer) -
         assert reply.finish_reason == pb.FINISH_REASON_CODE
         assert reply.answer_source == pb.ANSWER_SOURCE_OUTPUT
         assert reply.model_version == info.model_version == "endpoint-maker-big-1"
-    assert (info.context_tokens, info.max_count) == (4096, 64)
+    assert (info.context_tokens, info.max_count, info.batch_sequences) == (4096, 64, 16 * 3)
     assert re.fullmatch(r"endpoint_chat-[0-9a-f]{8}", info.prompt_version)
 
 
@@ -126,6 +126,7 @@ async def test_a_server_without_n_is_asked_several_times(
         assert len(await propose(stub, asked(4))) == 4
         known = len(server.asked)
         assert len(await propose(stub, asked(4))) == 4
+        assert (await stub.Info(pb.InfoRequest())).batch_sequences == 16
     assert len(server.asked) == known + 4, "it is remembered"
     assert all("n" not in body for body in server.asked[known:])
     assert sorted(int(body["seed"]) for body in server.asked[known:]) == [7, 8, 9, 10]
@@ -182,6 +183,18 @@ async def test_without_usage_tokens_are_estimated_by_length(server: EndpointServ
         (reply,) = await propose(stub, asked())
     assert reply.tokens == -(-len(WHOLE) // 3)
     assert sum(step.tokens for step in reply.steps) == reply.tokens
+
+
+@pytest.mark.parametrize("name", ["stop_reason", "matched_stop"])
+async def test_a_server_may_say_where_it_stopped(server: EndpointServer, name: str) -> None:
+    printed = "```python\n# Step 1: Print\nprint(1)"
+    server.say = lambda body: chat_reply(printed, **{name: body["stop"][0]})
+    async with policy(server) as stub:
+        (reply,) = await propose(stub, asked(max_steps=1))
+        server.say = lambda body: chat_reply(printed, **{name: None})
+        (whole,) = await propose(stub, asked(max_steps=1))
+    assert reply.finish_reason == pb.FINISH_REASON_STEP
+    assert whole.finish_reason == pb.FINISH_REASON_CODE
 
 
 async def test_a_cut_reply_says_so(server: EndpointServer) -> None:
