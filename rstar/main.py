@@ -94,9 +94,15 @@ Model = Annotated[
     str, typer.Option(envvar="RSTAR_POLICY_MODEL", help="Model that the policy serves.")
 ]
 Ppm = Annotated[
-    str, typer.Option(envvar="RSTAR_PPM_MODEL", help="Model that the PPM serves; none: unguided.")
+    str,
+    typer.Option(
+        envvar="RSTAR_PPM_MODEL",
+        help="Model that the PPM serves; auto: the one that comes along for the policy, if there "
+        "is one and memory for it; none: unguided.",
+    ),
 ]
 DEFAULT_MODEL = "qwen2.5-coder-0.5b"
+AUTO = "auto"
 
 
 def _use_home(home: Path | None) -> Path:
@@ -111,7 +117,7 @@ def _use_home(home: Path | None) -> Path:
 @app.command()
 def up(
     model: Model = DEFAULT_MODEL,
-    ppm: Ppm = "",
+    ppm: Ppm = AUTO,
     host: Annotated[str, typer.Option(help="IPv4 address of the REST API.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the REST API; 0 takes a free one.")
@@ -208,7 +214,7 @@ def solve(
         bool, typer.Option("--up", help="Start a stack on free ports for it, and stop it after.")
     ] = False,
     model: Model = DEFAULT_MODEL,
-    ppm: Ppm = "",
+    ppm: Ppm = AUTO,
     home: Home = None,
 ) -> None:
     """Solve one problem, or a file of them, and print how.

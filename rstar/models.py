@@ -129,6 +129,24 @@ def publish(
     typer.echo(stored.path)
 
 
+@app.command("extract-head")
+def extract_head(
+    ppm: Annotated[str, typer.Argument(help="A PPM of the store that was trained as a head.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    base: Annotated[str, typer.Option(help="The policy of the store whose layers it reads.")],
+    version: Annotated[str, typer.Option(help="What the PPM shall be called.")],
+    store: StoreOption = None,
+) -> None:
+    """Write the score head of a PPM alone, a few kilobytes, to be shipped with its base."""
+    from services.common.models.extract import extract
+
+    models = ModelStore(store)
+    with _faults():
+        opened = models.open("ppm", ppm), models.open("policy", base)
+        recipe = extract(*opened, version, out)
+    typer.echo(f"{out}: {recipe.version}, on the first {recipe.layers} layers of {recipe.base}")
+
+
 @app.command()
 def alias(
     name: Annotated[str, typer.Argument(help="The alias, candidate say.")],

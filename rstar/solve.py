@@ -1,5 +1,6 @@
 """`rstar solve`: problems to a running stack, or to one that is started for them and stopped."""
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rstar.client import ApiError, AsyncClient, ClientError, Solution, Unreachable
+from rstar.own_ppm import with_ppm
 from rstar.own_stack import own_stack
 from rstar.progress import ProgressLine
 from rstar.show import printable, show_solution
@@ -101,7 +103,9 @@ async def _service(asked: SolveRun, err: Console) -> AsyncIterator[str]:
     if asked.stack is None:
         yield asked.url
         return
-    async with own_stack(asked.stack, "solve", functools.partial(_note, err)) as stack:
+    note = functools.partial(_note, err)
+    config = await asyncio.to_thread(with_ppm, asked.stack, note)
+    async with own_stack(config, "solve", note) as stack:
         yield stack.url
 
 

@@ -1,7 +1,9 @@
 """`rstar up`: the whole stack until it is told to stop."""
 
+import asyncio
 import sys
 
+from rstar.own_ppm import with_ppm
 from rstar.stack.config import StackConfig
 from rstar.stack.journal import Journal
 from rstar.stack.preflight import PreflightError
@@ -15,6 +17,7 @@ FAILED = 1
 async def up(config: StackConfig) -> int:
     """Run the stack until cancelled; the exit code."""
     journal = Journal(UNIT_NAMES, form=config.log_format)
+    config = await asyncio.to_thread(with_ppm, config, journal.say)
     try:
         async with Stack(config, journal) as stack:
             journal.say(f"POST {stack.url}/solve, or: {_example(stack.url)}")

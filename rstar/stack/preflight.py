@@ -125,6 +125,14 @@ def _disk(home: Path) -> list[str]:
 
 
 def _memory(config: StackConfig) -> list[str]:
+    trouble = short_of_memory(config)
+    if not trouble:
+        return []
+    return [f"{trouble}: end other programs, or choose a smaller --model"]
+
+
+def short_of_memory(config: StackConfig) -> str:
+    """How much memory is missing for models that are in the store; empty where it suffices."""
     store = ModelStore(config.store_folder)
     needed = REST_BYTES
     for kind, version in _served(config):
@@ -133,12 +141,12 @@ def _memory(config: StackConfig) -> list[str]:
         needed += ENGINE_BYTES + int(ENGINE_BYTES_PER_WEIGHT_BYTE * weights)
     available = available_memory()
     if available >= needed:
-        return []
-    trouble = (
+        return ""
+    names = " and ".join(version for _, version in _served(config))
+    return (
         f"{available / GIB:.1f} GiB of memory are available, about {needed / GIB:.1f} are needed "
-        f"for {config.model or config.ppm}: end other programs, or choose a smaller --model"
+        f"for {names}"
     )
-    return [trouble]
 
 
 def available_memory() -> int:

@@ -46,8 +46,13 @@ def make_base(
     tied: bool = True,
     begins: bool = False,
     seed: int = 0,
+    padding: int = 0,
+    dtype: str = "float32",
 ) -> Path:
-    """A random language model of about 100,000 parameters as a plain Hugging Face folder."""
+    """A random language model of about 100,000 parameters as a plain Hugging Face folder.
+
+    `padding` rows of its vocabulary have no token.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -55,7 +60,7 @@ def make_base(
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
         family,
-        vocab_size=len(tokenizer),
+        vocab_size=len(tokenizer) + padding,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=layers,
@@ -67,7 +72,8 @@ def make_base(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
