@@ -264,3 +264,22 @@ def test_listing_needs_neither_torch_nor_the_network_client() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == ""
+
+
+def test_a_score_head_is_written_alone(store: ModelStore, tmp_path: Path) -> None:
+    from services.common.models import head
+    from tests.support.heads import store_with_head, write_ppm
+
+    store_with_head(store, tmp_path)
+    asked = ("--base", "small", "--version", "judge", "--out", str(tmp_path / "out"))
+    code, out, _ = run(store, "extract-head", "trained", *asked)
+    assert code == 0
+    assert "judge, on the first 1 layers of small" in out
+    assert head.read(tmp_path / "out").recipe.base == "small"
+    assert sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) < 20_000
+    changed = "model.layers.0.mlp.up_proj.weight"
+    write_ppm(store.open("policy", "small").path, tmp_path / "deep", changed)
+    store.publish("ppm", "deep", tmp_path / "deep", licence="MIT", scale=1.0)
+    code, _, err = run(store, "extract-head", "deep", *asked)
+    assert code == 1
+    assert f"{changed} is not the base's" in err
