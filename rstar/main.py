@@ -14,6 +14,7 @@ from rstar import (
     harvest,
     keys,
     models,
+    select,
 )
 from rstar.bench import cli as bench_cli
 from rstar.bench import sandbox as bench_sandbox
@@ -31,6 +32,7 @@ app.add_typer(evolve.app, name="evolve")
 app.add_typer(keys.app, name="keys")
 app.add_typer(backup.app, name="backup")
 app.command()(harvest.harvest)
+app.command()(select.select)
 
 bench = typer.Typer(no_args_is_help=True, help="Measure what the parts cost on this machine.")
 bench.command("harvest")(bench_cli.harvest)

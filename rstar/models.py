@@ -101,7 +101,9 @@ def pull(
 @app.command()
 def publish(
     version: Annotated[str, typer.Argument(help="Its name in the store.")],
-    folder: Annotated[Path, typer.Argument(help="A Hugging Face folder, or a LoRA adapter's.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A Hugging Face folder, a LoRA adapter's or a training's.")
+    ],
     kind: KindOption = "policy",
     licence: Annotated[str | None, typer.Option(help="SPDX identifier.")] = None,
     prompt_style: Annotated[
@@ -117,7 +119,10 @@ def publish(
     metrics: Annotated[Path | None, typer.Option(help="JSON object of numbers.")] = None,
     store: StoreOption = None,
 ) -> None:
-    """Put a model into the store; a LoRA adapter is merged into its parent."""
+    """Put a model into the store; a LoRA adapter is merged into its parent.
+
+    Of a training's folder its model is taken; scale and metrics are then those of its manifest.
+    """
     from rstar.publish import Publication
     from rstar.publish import publish as put
 

@@ -283,3 +283,31 @@ def test_a_score_head_is_written_alone(store: ModelStore, tmp_path: Path) -> Non
     code, _, err = run(store, "extract-head", "deep", *asked)
     assert code == 1
     assert f"{changed} is not the base's" in err
+
+
+def test_of_a_training_its_model_scale_and_metrics_are_taken(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    training = tmp_path / "training"
+    make_folder(training / "model", "ppm")
+    (training / "inputs.json").write_text("{}")
+    asked = ("publish", "judge", str(training), "--kind", "ppm", "--licence", "MIT")
+    code, _, err = run(store, *asked)
+    assert code == 1
+    assert "the training is not done" in err
+    manifest = {
+        "stage": "ppm",
+        "inputs": {},
+        "settings": {},
+        "rows": {},
+        "metrics": {"pair_accuracy": 0.75, "calibration": [{"right": 1}]},
+        "scale": 2.5,
+        "seconds": 1.0,
+    }
+    (training / "manifest.json").write_text(json.dumps(manifest))
+    assert run(store, *asked)[0] == 0
+    published = store.manifest("ppm", "judge")
+    assert (published.scale, published.metrics) == (2.5, {"pair_accuracy": 0.75})
+    code, _, err = run(store, "publish", "other", str(training), "--licence", "MIT")
+    assert code == 1
+    assert "the training of a ppm, not a policy" in err
