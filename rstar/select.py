@@ -3,7 +3,6 @@
 import json as jsonlib
 import re
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,6 @@ if TYPE_CHECKING:
     from trainer.rounds.results import Selected
 
 REFUSED = 2
-
-
-class Answers(StrEnum):
-    """Fields of trainer.rounds.config.Selection.answers."""
-
-    written = "written"
-    printed = "printed"
 
 
 def select(
@@ -45,13 +37,6 @@ def select(
             show_default="per_side=2,alone_against=4,min_margin=0,min_edits=0,last_steps=false",
         ),
     ] = None,
-    answers: Annotated[
-        Answers,
-        typer.Option(
-            help="How solutions end that the PPM is to judge: with an answer step, as a trained "
-            "policy writes it, or, beside a chat model, with what their code printed."
-        ),
-    ] = Answers.written,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Choose solutions and preference pairs among all that harvests found.
@@ -63,7 +48,7 @@ def select(
     from trainer.rounds.selecting import select as choose
     from trainer.training.files import BadData
 
-    rules = _selection(solutions or (), pairs or (), answers)
+    rules = _selection(solutions or (), pairs or ())
     try:
         found = choose(harvests, rules, out)
     except (BadRun, DamagedPart, BadData) as error:
@@ -75,13 +60,13 @@ def select(
         _show(found, out)
 
 
-def _selection(solutions: Iterable[str], pairs: Iterable[str], answers: Answers) -> "Selection":
+def _selection(solutions: Iterable[str], pairs: Iterable[str]) -> "Selection":
     from pydantic import ValidationError
 
     from trainer.rounds.config import Selection
 
     try:
-        return Selection(solutions=_rules(solutions), pairs=_rules(pairs), answers=answers.value)
+        return Selection(solutions=_rules(solutions), pairs=_rules(pairs))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from services.common.answer_step import answer_step
 from services.common.grading import answers
 from services.common.pb.policy.v1 import policy_pb2
 from services.common.pb.sandbox.v1 import sandbox_pb2
@@ -333,13 +334,11 @@ class _Trial:
             and results[index].ppm_score is None
         ]
         if self._tools.ppm is not None and fresh:
-            steps = [_as_step(result) for result in results]
+            judged = [_judged(results[: index + 1]) for index in fresh]
             try:
                 begun = time.monotonic()
                 with metrics.PPM_PHASE.time():
-                    scores = await self._tools.ppm.score(
-                        [steps[: index + 1] for index in fresh], timeout_seconds=self._timeout
-                    )
+                    scores = await self._tools.ppm.score(judged, timeout_seconds=self._timeout)
             except RejectedError as error:
                 cut = dataclasses.replace(
                     results[fresh[0]],
@@ -357,6 +356,14 @@ class _Trial:
                     results[index], ppm_score=score.value, ppm=score.version
                 )
         return results[start:]
+
+
+def _judged(results: Sequence[StepResult]) -> list[Step]:
+    """A partial solution as the PPM knows them: an answer that code has printed is written out."""
+    steps, last = [_as_step(result) for result in results], results[-1]
+    if last.outcome is Outcome.TERMINAL and last.ends_code:
+        steps.append(answer_step(last.output, last.answer or ""))
+    return steps
 
 
 def _as_step(result: StepResult) -> Step:

@@ -116,12 +116,6 @@ class Selection(_Fields):
 
     solutions: dict[str, int | float] = Field(default_factory=dict)
     pairs: dict[str, int | float | bool] = Field(default_factory=dict)
-    answers: Literal["written", "printed"] = Field(
-        "written",
-        description="How solutions end that the PPM is to judge. written: with the answer step of "
-        "a policy that was trained on the grammar, as those of every round are. printed: with the "
-        "output of their code, as a chat model's do: for a PPM that is served beside one.",
-    )
 
     @property
     def solution_rules(self) -> SolutionRules:

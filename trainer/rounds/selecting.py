@@ -37,7 +37,7 @@ def select(harvests: Sequence[Path], rules: Selection, folder: Path) -> Selected
             f"{len(problems)} problems gave {len(solutions.chosen)} solutions and "
             f"{len(pairs.pairs)} pairs; both are needed"
         )
-    groups = pair_groups(pairs.pairs, written_answers=rules.answers == "written")
+    groups = pair_groups(pairs.pairs)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / SOLUTIONS, [solution_row(one) for one in solutions.chosen])
     write(folder / GROUPS, groups)

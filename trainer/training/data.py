@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.common.grading import answers
+from services.common.answer_step import answer_step
 from services.common.steps import Step
 from trainer.selection.pairs import Member as Nodes
 from trainer.selection.pairs import Pair, PairKind
@@ -111,15 +111,14 @@ def solution_row(chosen: ChosenSolution) -> SolutionRow:
     )
 
 
-def pair_groups(pairs: Sequence[Pair], *, written_answers: bool = True) -> list[PairGroup]:
+def pair_groups(pairs: Sequence[Pair]) -> list[PairGroup]:
     """The groups that selection's pairs belong to, in their order.
 
-    Pairs of one group stand side by side, and each weighs 1 / pairs of its group.
+    Pairs of one group stand side by side, and each weighs 1 / pairs of its group. Solutions that
+    end in their code get an answer step, as they do where the search asks for their scores.
 
     Args:
         pairs: of trainer.selection.select_pairs.
-        written_answers: whether solutions that end in their code get the answer step that a
-            policy of the bare style will write; not for a PPM beside a policy that writes none.
 
     Raises:
         ValueError: the pairs are not whole groups.
@@ -128,12 +127,12 @@ def pair_groups(pairs: Sequence[Pair], *, written_answers: bool = True) -> list[
     start = 0
     while start < len(pairs):
         size = round(1 / pairs[start].weight)
-        groups.append(_group(pairs[start : start + size], size, written=written_answers))
+        groups.append(_group(pairs[start : start + size], size))
         start += size
     return groups
 
 
-def _group(pairs: Sequence[Pair], size: int, *, written: bool) -> PairGroup:
+def _group(pairs: Sequence[Pair], size: int) -> PairGroup:
     first = pairs[0]
     heads = {(one.problem, one.kind, tuple(node.id for node in one.prefix)) for one in pairs}
     if len(heads) > 1 or len(pairs) != size:
@@ -148,7 +147,7 @@ def _group(pairs: Sequence[Pair], size: int, *, written: bool) -> PairGroup:
         question=first.question,
         kind=first.kind,
         prefix=tuple(_step(node) for node in first.prefix),
-        members=tuple(_member(member, first.kind, written=written) for member in members.values()),
+        members=tuple(_member(member, first.kind) for member in members.values()),
         pairs=tuple((places[_name(p.preferred)], places[_name(p.rejected)]) for p in pairs),
     )
 
@@ -157,11 +156,10 @@ def _name(member: Nodes) -> tuple[str, ...]:
     return tuple(node.id for node in member)
 
 
-def _member(nodes: Nodes, kind: PairKind, *, written: bool) -> MemberRow:
+def _member(nodes: Nodes, kind: PairKind) -> MemberRow:
     last = nodes[-1]
-    complete = written and last.outcome == "terminal"
     return MemberRow(
-        steps=_solution(nodes) if complete else tuple(map(_step, nodes)),
+        steps=_solution(nodes) if last.outcome == "terminal" else tuple(map(_step, nodes)),
         q=max(-1.0, min(1.0, last.q)),
         correct=last.correct if kind is PairKind.SOLUTION else None,
     )
@@ -170,21 +168,10 @@ def _member(nodes: Nodes, kind: PairKind, *, written: bool) -> MemberRow:
 def _solution(nodes: Sequence[TreeNode]) -> tuple[StepRow, ...]:
     """The steps, and a written answer after those that end in their code."""
     steps = tuple(_step(node) for node in nodes)
-    return (*steps, StepRow(text=_boxed(nodes[-1]))) if nodes[-1].ends_code else steps
-
-
-def _boxed(leaf: TreeNode) -> str:
-    """The answer step of a solution whose answer is what its code printed.
-
-    The printed form is preferred to the graded one, for a model learns to copy sooner than to
-    rewrite; but it must be read back as the same answer.
-    """
-    printed = answers.from_output(leaf.output)
-    if printed is not None:
-        text = f"\\boxed{{{printed}}}"
-        if answers.from_text(text) == printed:
-            return text
-    return f"\\boxed{{{leaf.answer or ''}}}"
+    leaf = nodes[-1]
+    if not leaf.ends_code:
+        return steps
+    return (*steps, StepRow(text=answer_step(leaf.output, leaf.answer or "").text))
 
 
 def _step(node: TreeNode) -> StepRow:

@@ -74,6 +74,8 @@ async def test_the_search_follows_the_scores(ppm_target: str, rig: StartRig) -> 
             [
                 ppm_pb2.Step(text=best_first),
                 ppm_pb2.Step(text=text, ends_code=True, output=output),
+                # As in training rows, an answer that was printed is written out.
+                ppm_pb2.Step(text=f"\\boxed{{{output.strip()}}}"),
             ]
             for text, output in zip(LAST_STEPS, outputs, strict=True)
         ],

@@ -74,18 +74,6 @@ def test_rules_are_those_that_are_given(harvest: Path, tmp_path: Path) -> None:
     assert (found["solutions"], found["pairs"]) == (1, {"solution": 9, "step": 9})
 
 
-@pytest.mark.parametrize(("answers", "last"), [("written", "\\boxed{7}"), ("printed", "print(7)")])
-def test_solutions_end_as_the_policy_beside_the_ppm_ends_them(
-    harvest: Path, tmp_path: Path, answers: str, last: str
-) -> None:
-    assert chosen(harvest, tmp_path / "out", "--answers", answers)[0] == 0
-    (group,) = read(tmp_path / "out" / "groups.parquet", PairGroup)
-    best = group.members[group.pairs[0][0]]
-    assert best.steps[-1].text.endswith(last)
-    (solution,) = read(tmp_path / "out" / "solutions.parquet", SolutionRow)
-    assert solution.steps[-1].text == "\\boxed{7}"
-
-
 @pytest.mark.parametrize(
     ("option", "word", "fault"),
     [

@@ -103,13 +103,6 @@ def test_a_written_answer_stays_as_it_was() -> None:
     assert solution_row(chosen).steps[-1].text == "So \\boxed{4}"
 
 
-def test_a_ppm_beside_a_policy_that_writes_no_answers_sees_none() -> None:
-    pairs = select_pairs([searched()], PairRules()).pairs
-    written, bare = (pair_groups(pairs, written_answers=flag)[1] for flag in (True, False))
-    assert [len(one.steps) for one in written.members] == [3] * 4
-    assert [len(one.steps) for one in bare.members] == [2] * 4
-
-
 @pytest.mark.parametrize(("pair", "fault"), [((0, 2), "names no member"), ((1, 1), "itself")])
 def test_a_pair_names_two_members(pair: tuple[int, int], fault: str) -> None:
     member = {"steps": [{"text": "x"}], "q": 0}
