@@ -11,6 +11,7 @@ from services.common.models import shipped
 from services.common.models.errors import ModelError
 from services.common.models.head import ScoreHead
 from services.common.models.store import ModelStore
+from services.common.models.weights import BadFile
 
 AUTO: Final = "auto"
 NONE: Final = frozenset({"", "none"})
@@ -31,23 +32,29 @@ def with_ppm(
     if config.ppm != AUTO:
         return config
     unguided = replace(config, ppm="")
-    own_policy = config.policy_module == POLICY_MODULE
-    head = shipped.head_of(config.model, folder) if own_policy else None
-    if head is None:
-        return unguided
     try:
-        guided = replace(config, ppm=_brought(config, head, note))
-    except ModelError as error:
+        head = _head(config, folder)
+        if head is None:
+            return unguided
+        store = ModelStore(config.store_folder)
+        # Its size is not known before it is made; it is a part of its base.
+        base = store.open("policy", config.model, verify=False).manifest
+        if trouble := preflight.short_of_memory(unguided, further=base.size):
+            note(f"searches go unguided, without the PPM {head.recipe.version}: {trouble}")
+            return unguided
+        return replace(config, ppm=_brought(store, head, note))
+    except (ModelError, BadFile, OSError) as error:
         note(f"searches go unguided: {error}")
         return unguided
-    if trouble := preflight.short_of_memory(guided):
-        note(f"searches go unguided (--ppm {guided.ppm} insists): {trouble}")
-        return unguided
-    return guided
 
 
-def _brought(config: StackConfig, head: ScoreHead, note: Callable[[str], None]) -> str:
-    store = ModelStore(config.store_folder)
-    if head.recipe.version not in store.versions("ppm"):
-        note(f"making the PPM {head.recipe.version} of {config.model}, once")
+def _head(config: StackConfig, folder: Path) -> ScoreHead | None:
+    own_policy = config.policy_module == POLICY_MODULE
+    return shipped.head_of(config.model, folder) if own_policy else None
+
+
+def _brought(store: ModelStore, head: ScoreHead, note: Callable[[str], None]) -> str:
+    recipe = head.recipe
+    if recipe.version not in store.versions("ppm"):
+        note(f"making the PPM {recipe.version} of {recipe.base}, once")
     return shipped.bring(store, head).manifest.version

@@ -131,21 +131,27 @@ def _memory(config: StackConfig) -> list[str]:
     return [f"{trouble}: end other programs, or choose a smaller --model"]
 
 
-def short_of_memory(config: StackConfig) -> str:
-    """How much memory is missing for models that are in the store; empty where it suffices."""
+def short_of_memory(config: StackConfig, *, further: int = 0) -> str:
+    """How much memory is missing for models that are in the store; empty where it suffices.
+
+    Args:
+        config: of the stack.
+        further: weights of one more model, in bytes; 0 for none.
+    """
     store = ModelStore(config.store_folder)
-    needed = REST_BYTES
-    for kind, version in _served(config):
-        files = store.manifest(kind, version).files.values()
-        weights = sum(entry.size for entry in files)
-        needed += ENGINE_BYTES + int(ENGINE_BYTES_PER_WEIGHT_BYTE * weights)
+    served = _served(config)
+    weights = [store.manifest(kind, version).size for kind, version in served]
+    if further:
+        weights.append(further)
+    engines = [ENGINE_BYTES + int(ENGINE_BYTES_PER_WEIGHT_BYTE * size) for size in weights]
+    needed = REST_BYTES + sum(engines)
     available = available_memory()
     if available >= needed:
         return ""
-    names = " and ".join(version for _, version in _served(config))
+    names = [version for _, version in served] + (["a PPM"] if further else [])
     return (
         f"{available / GIB:.1f} GiB of memory are available, about {needed / GIB:.1f} are needed "
-        f"for {names}"
+        f"for {' and '.join(names)}"
     )
 
 

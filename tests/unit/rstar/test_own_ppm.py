@@ -1,5 +1,6 @@
 """Which PPM a stack serves where its user leaves that open."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from rstar.own_ppm import AUTO, with_ppm
 from rstar.stack import preflight
 from rstar.stack.config import StackConfig
+from services.common.models import head
 from services.common.models.extract import extract
 from services.common.models.store import ModelStore
 from tests.support.heads import store_with_head
@@ -42,7 +44,9 @@ def test_without_memory_for_it_searches_go_unguided(
     monkeypatch.setattr(preflight, "available_memory", lambda: preflight.GIB)
     notes: list[str] = []
     assert with_ppm(config, notes.append, tmp_path / "heads").ppm == ""
-    assert f"searches go unguided (--ppm {JUDGE} insists): 1.0 GiB of memory" in notes[-1]
+    assert f"searches go unguided, without the PPM {JUDGE}: 1.0 GiB of memory" in notes[-1]
+    assert "for small and a PPM" in notes[-1]
+    assert JUDGE not in ModelStore(str(config.store_folder)).versions("ppm"), "not made in vain"
 
 
 def test_without_its_base_searches_go_unguided(config: StackConfig, tmp_path: Path) -> None:
@@ -50,6 +54,19 @@ def test_without_its_base_searches_go_unguided(config: StackConfig, tmp_path: Pa
     elsewhere = replace(config, home=tmp_path / "elsewhere")
     assert with_ppm(elsewhere, notes.append, tmp_path / "heads").ppm == ""
     assert "no policy 'small'" in notes[-1]
+
+
+def test_a_base_that_is_gone_or_a_head_that_is_damaged_is_said(
+    config: StackConfig, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    assert with_ppm(config, notes.append, tmp_path / "heads").ppm == JUDGE
+    shutil.rmtree(config.store_folder / "policy" / "small")
+    assert with_ppm(config, notes.append, tmp_path / "heads").ppm == ""
+    assert "no policy 'small'" in notes[-1]
+    (heads(tmp_path) / head.TENSORS).write_bytes(b"short")
+    assert with_ppm(config, notes.append, tmp_path / "heads").ppm == ""
+    assert head.TENSORS in notes[-1]
 
 
 @pytest.mark.parametrize(
