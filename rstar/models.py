@@ -143,7 +143,7 @@ def extract_head(
     store: StoreOption = None,
 ) -> None:
     """Write the score head of a PPM alone, a few kilobytes, to be shipped with its base."""
-    from services.common.models.extract import extract
+    from services.common.models.head_extraction import extract
 
     models = ModelStore(store)
     with _faults():

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 from services.common import rpc
 from services.common.pb.policy.v1 import policy_pb2 as pb
 from services.common.steps import DELIMITERS, Step
+from services.policy.limits import Limits
 
 MAX_STEP_BYTES = 65_536
 MAX_OUTPUT_BYTES = 16_384
@@ -43,14 +43,6 @@ class Ask:
     steps: tuple[Step, ...]
     count: int
     sampling: Sampling
-
-
-class Limits(Protocol):
-    """What a server takes; the fields are those of its settings."""
-
-    max_count: int
-    max_problem_chars: int
-    max_steps: int
 
 
 def parse(request: pb.ProposeRequest, limits: Limits, context_tokens: int) -> Ask:

@@ -4,9 +4,10 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.common.inference.settings import ModelSettings
+from services.policy.limits import Limits
 
 
-class PolicySettings(ModelSettings):
+class PolicySettings(Limits, ModelSettings):
     """What is served, and how much of it at once."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_POLICY_")
@@ -29,14 +30,6 @@ class PolicySettings(ModelSettings):
     trial_rank: int = Field(
         64, ge=1, le=512, description="Largest rank of a LoRA adapter that is served."
     )
-    max_count: int = Field(64, ge=1, le=4096, description="Most candidates of one call.")
-    max_in_flight: int = Field(
-        256, ge=1, le=65_536, description="Candidates that may wait or run at once."
-    )
-    max_problem_chars: int = Field(
-        16_384, ge=1, le=1_048_576, description="Longest problem, in characters."
-    )
-    max_steps: int = Field(64, ge=1, le=1024, description="Most steps before the proposed ones.")
 
     @property
     def trial_names(self) -> list[str]:

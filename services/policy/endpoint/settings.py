@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.common.settings import ServiceSettings
+from services.policy.limits import Limits
 
 _LONGEST_KEY: Final = 8192
 
@@ -16,7 +16,7 @@ class BadKey(ValueError):  # noqa: N818 - names the fault in what was given
     """The API key cannot be used; the message does not hold it."""
 
 
-class EndpointSettings(ServiceSettings):
+class EndpointSettings(Limits):
     """Which model is asked where, and how much of it at once."""
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_ENDPOINT_")
@@ -78,14 +78,6 @@ class EndpointSettings(ServiceSettings):
     probe_seconds: float = Field(
         10.0, gt=0, le=3600, description="How often the server is asked whether it is there."
     )
-    max_count: int = Field(64, ge=1, le=4096, description="Most candidates of one call.")
-    max_in_flight: int = Field(
-        256, ge=1, le=65_536, description="Candidates that may wait or run at once."
-    )
-    max_problem_chars: int = Field(
-        16_384, ge=1, le=1_048_576, description="Longest problem, in characters."
-    )
-    max_steps: int = Field(64, ge=1, le=1024, description="Most steps before the proposed ones.")
 
     @field_validator("url")
     @classmethod

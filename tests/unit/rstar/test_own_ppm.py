@@ -10,7 +10,7 @@ from rstar.own_ppm import AUTO, with_ppm
 from rstar.stack import preflight
 from rstar.stack.config import StackConfig
 from services.common.models import head
-from services.common.models.extract import extract
+from services.common.models.head_extraction import extract
 from services.common.models.store import ModelStore
 from tests.support.heads import store_with_head
 

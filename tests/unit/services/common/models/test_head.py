@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.common.models import extract, head, shipped, weights
+from services.common.models import head, shipped, weights
 from services.common.models.errors import ModelError
+from services.common.models.head_extraction import extract
 from services.common.models.store import ModelStore, StoredModel
 from services.common.models.weights import BadFile
 from services.common.steps import DELIMITERS
@@ -39,7 +40,7 @@ def test_a_head_that_was_taken_out_makes_the_same_ppm(
 ) -> None:
     import torch
 
-    recipe = extract.extract(*opened, VERSION, tmp_path / "heads" / VERSION)
+    recipe = extract(*opened, VERSION, tmp_path / "heads" / VERSION)
     assert recipe.layers == LAYERS
     assert recipe.tokens == tuple(DELIMITERS)
     assert (recipe.scale, recipe.data, recipe.metrics) == (1.5, DATA, {"pairs": 0.7})
@@ -60,7 +61,7 @@ def test_what_was_made_computes_and_cuts_as_what_was_trained(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    extract.extract(*opened, VERSION, tmp_path / "out")
+    extract(*opened, VERSION, tmp_path / "out")
     head.assemble(head.read(tmp_path / "out"), opened[1].path, tmp_path / "made")
     weights.check_folder("ppm", tmp_path / "made")
     text = f"How many?\n\n{DELIMITERS[0]}\n# Step 1: add\nprint(1 + 1)\n{DELIMITERS[1]}\n"
@@ -79,14 +80,14 @@ def test_a_ppm_of_which_more_was_trained_is_no_head(
     write_ppm(opened[1].path, tmp_path / "ppm", "model.layers.0.mlp.up_proj.weight")
     other = store.publish("ppm", "deeper", tmp_path / "ppm", licence="MIT", scale=1.0)
     with pytest.raises(BadFile, match=r"up_proj.weight is not the base's"):
-        extract.extract(other, opened[1], VERSION, tmp_path / "out")
+        extract(other, opened[1], VERSION, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_the_same_name_for_another_base_is_refused(
     opened: tuple[StoredModel, StoredModel], tmp_path: Path
 ) -> None:
-    extract.extract(*opened, VERSION, tmp_path / "heads" / VERSION)
+    extract(*opened, VERSION, tmp_path / "heads" / VERSION)
     (found,) = shipped.shipped(tmp_path / "heads")
     elsewhere = ModelStore(str(tmp_path / "store"))
     other = SOURCE.model_copy(update={"sha256": "c" * 64})
@@ -111,7 +112,7 @@ def test_the_same_name_for_another_base_is_refused(
 def test_a_recipe_that_does_not_fit_is_named(
     opened: tuple[StoredModel, StoredModel], tmp_path: Path, change: dict[str, Any], fault: str
 ) -> None:
-    extract.extract(*opened, VERSION, tmp_path / "out")
+    extract(*opened, VERSION, tmp_path / "out")
     recipe = tmp_path / "out" / head.RECIPE
     recipe.write_text(json.dumps(json.loads(recipe.read_text()) | change))
     with pytest.raises(BadFile, match=fault):
@@ -121,7 +122,7 @@ def test_a_recipe_that_does_not_fit_is_named(
 def test_a_base_without_room_for_the_delimiters_is_refused(
     opened: tuple[StoredModel, StoredModel], tmp_path: Path
 ) -> None:
-    extract.extract(*opened, VERSION, tmp_path / "out")
+    extract(*opened, VERSION, tmp_path / "out")
     tight = make_base(tmp_path / "tight", family="qwen2", dtype="bfloat16")
     with pytest.raises(BadFile, match="no room for the delimiters"):
         head.assemble(head.read(tmp_path / "out"), tight, tmp_path / "made")
