@@ -11,6 +11,9 @@ from services.search.tree import Expansion
 # What a candidate is expected to take weighs as much as so many that have been seen: the first to
 # finish are the short ones.
 _PRIOR_CANDIDATES = 2
+# Of the tokens, what may be promised before any length is known: the solutions of one problem are
+# alike in length, so a problem of long ones would go over the whole budget at once.
+_FIRST_SHARE = 0.5
 
 
 class StopReason(StrEnum):
@@ -37,10 +40,11 @@ class Ledger:
     """What a search may spend, has spent, and has promised to trials in flight.
 
     The tokens of a candidate are known when it is finished, so each one in flight is reserved at
-    the mean, and no candidate may take more than what is left when it is drawn plus one mean. What
-    is left is spent as far as it lasts for whole candidates of that mean. The overshoot is what the
-    candidates in flight at the end need beyond it; when the budget is spent, the search stops at
-    once and the rest of them are cut off.
+    the mean, and no candidate may take more than what is left when it is drawn plus one mean.
+    Before any is finished, at most half of the tokens are promised. What is left is spent as far
+    as it lasts for whole candidates of that mean. The overshoot is what the candidates in flight
+    at the end need beyond it; when the budget is spent, the search stops at once and the rest of
+    them are cut off.
 
     Attributes:
         rungs: budgets of rollouts, rising; the search looks at each whether it must go on.
@@ -92,7 +96,7 @@ class Ledger:
             rollouts = tree.candidates if rollouts > forest.in_flight else 0
         tokens = int((self.tokens - self.spent_tokens) / self.mean_tokens)
         if not self.candidates:
-            tokens = max(tokens, 1)
+            tokens = max(math.ceil(tokens * _FIRST_SHARE), 1)
         return max(min(rollouts, tokens - self.in_flight), 0)
 
     def candidate_cap(self, most: int) -> int:

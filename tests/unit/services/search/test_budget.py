@@ -25,8 +25,14 @@ def test_candidates_in_flight_are_reserved_at_the_mean() -> None:
     assert account.affordable(grown) == 0
 
 
-def test_what_a_candidate_is_expected_to_take_is_reserved_before_any_is_known() -> None:
-    assert ledger(tokens=500, expected=128).affordable(forest()) == 3
+def test_half_of_the_tokens_are_promised_before_a_length_is_known() -> None:
+    account = ledger(tokens=1280, expected=128)
+    assert account.affordable(forest()) == 5
+    account.in_flight = 5
+    assert account.affordable(forest()) == 0
+    account.in_flight, account.candidates, account.spent_tokens = 0, 5, 640
+    assert account.affordable(forest()) == 5, "the other half, at the length that was seen"
+    assert ledger(tokens=500, expected=128).affordable(forest()) == 2
     assert ledger(tokens=20, expected=128).affordable(forest()) == 1, "one at least is drawn"
 
 
@@ -79,6 +85,11 @@ def test_a_rollout_of_single_steps_may_take_many_candidates() -> None:
     assert account.affordable(grown) == 3, "and may go on"
 
 
+def test_a_problem_of_long_solutions_keeps_its_tokens() -> None:
+    overshoots = [_spend(1222, 1, seed, scale=2.0, width=8) / 1222 - 1 for seed in range(60)]
+    assert sum(overshoots) / len(overshoots) < 0.25
+
+
 @pytest.mark.parametrize("tokens", [300, 500, 1600, 8000])
 @pytest.mark.parametrize("parallel", [1, 4])
 def test_token_budgets_are_kept_on_the_average(tokens: int, parallel: int) -> None:
@@ -87,16 +98,18 @@ def test_token_budgets_are_kept_on_the_average(tokens: int, parallel: int) -> No
     assert max(overshoots) < 1.0
 
 
-def _spend(tokens: int, parallel: int, seed: int) -> int:
+def _spend(tokens: int, parallel: int, seed: int, *, scale: float = 1.0, width: int = 4) -> int:
     """Spend a budget on candidates of widely spread lengths, with a wrong idea of their mean."""
     rng = random.Random(seed)
     account = ledger(1000, tokens, expected=128.0)
-    grown = forest(method=Method.MAJORITY, candidates=4)
+    grown = forest(method=Method.MAJORITY, candidates=width)
     flying: list[tuple[int, list[int]]] = []
     while account.spent_tokens < tokens:
         while len(flying) < parallel and (count := account.affordable(grown)):
             trial, most = ask(grown, count), account.candidate_cap(512)
-            lengths = [min(round(rng.lognormvariate(4.6, 0.6)), most) for _ in range(trial.count)]
+            lengths = [
+                min(round(scale * rng.lognormvariate(4.6, 0.6)), most) for _ in range(trial.count)
+            ]
             flying.append((trial.id, lengths))
             account.in_flight += trial.count
         if not flying:
