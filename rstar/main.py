@@ -19,6 +19,7 @@ from rstar import (
 from rstar.bench import cli as bench_cli
 from rstar.bench import sandbox as bench_sandbox
 from rstar.bench import stopping as bench_stopping
+from services.common import logs
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -296,7 +297,8 @@ def serve(service: Annotated[Service, typer.Argument(help="Which one.")]) -> Non
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; logs go to standard error, since output may be read as JSON."""
+    logs.configure("rstar", "warning")
     app()
 
 

@@ -32,3 +32,17 @@ def test_serve_becomes_the_service() -> None:
     )
     assert result.returncode == 2
     assert result.stderr == "RSTAR_SANDBOX_PORT: 70000 is above the maximum of 65535\n"
+
+
+def test_logs_stay_out_of_what_a_command_prints() -> None:
+    code = (
+        "from rstar import main\n"
+        "from services.common import logs\n"
+        "main.app = lambda: (logs.get('x').warning('lost'), print('[]'))\n"
+        "main.main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+    assert "lost" in result.stderr
